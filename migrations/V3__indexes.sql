@@ -1,0 +1,18 @@
+-- An occurrence of a schedule makes at most one task, however many nodes run beat.
+CREATE UNIQUE INDEX IF NOT EXISTS tasks_occurrence ON tasks (schedule_id, scheduled_for) WHERE scheduled_for IS NOT NULL;
+
+-- What is pending, due, running: small whatever the size of the table.
+CREATE INDEX IF NOT EXISTS tasks_pending ON tasks (pending_at, queue) WHERE status = 'pending';
+CREATE INDEX IF NOT EXISTS tasks_retrying ON tasks (next_retry_at) WHERE status = 'retrying';
+CREATE INDEX IF NOT EXISTS tasks_running ON tasks (node_id) WHERE status = 'running';
+CREATE INDEX IF NOT EXISTS schedules_due ON schedules (next_run_at) WHERE status = 'active';
+
+-- Lists, newest first.
+CREATE INDEX IF NOT EXISTS tasks_newest ON tasks (created_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS tasks_by_workflow ON tasks (workflow_id, created_at DESC, id DESC);
+
+-- The same flow of two sources is two workflows; synced again it is the same one.
+CREATE UNIQUE INDEX IF NOT EXISTS workflows_remote ON workflows (workflow_source_id, remote_flow_id);
+CREATE INDEX IF NOT EXISTS schedules_by_workflow ON schedules (workflow_id);
+CREATE INDEX IF NOT EXISTS workflow_components_by_workflow ON workflow_components (workflow_id);
+CREATE INDEX IF NOT EXISTS task_logs_by_task ON task_logs (task_id, created_at);

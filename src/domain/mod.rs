@@ -1,0 +1,15 @@
+//! What Spark is about, as values and pure functions: no IO, no async, no actix, and no clock but [`clock`].
+
+pub mod attempt;
+pub mod clock;
+pub mod ids;
+pub mod input;
+pub mod outcome;
+pub mod queue;
+pub mod recycle;
+pub mod restart;
+pub mod retry;
+pub mod schedule;
+pub mod source;
+pub mod task;
+pub mod workflow;

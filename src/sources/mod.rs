@@ -1,0 +1,56 @@
+//! Adapters to the servers that hold workflows. What the real servers answer is written down in `docs/SOURCES.md`.
+
+mod client;
+mod error;
+mod langflow;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::domain::outcome::Outcome;
+use crate::domain::source::{Endpoint, SourceKind};
+use crate::domain::workflow::RemoteFlow;
+
+pub use client::{HttpClient, HttpOptions};
+pub use error::Error;
+
+/// A server that holds workflows.
+#[async_trait]
+pub trait WorkflowSource: Send + Sync {
+    /// Checks with one authenticated request that the server is of this kind and takes the key.
+    /// Returns what it says of its version, as JSON.
+    async fn validate(&self) -> Result<Value, Error>;
+
+    /// Its flows, without their graphs.
+    async fn list(&self) -> Result<Vec<RemoteFlow>, Error>;
+
+    /// One flow, with its graph and components.
+    async fn get(&self, flow_id: &str) -> Result<RemoteFlow, Error>;
+
+    /// Runs a flow. Every end of it is an [`Outcome`]; time limits are the caller's.
+    async fn run(&self, run: &RunRequest) -> Outcome;
+}
+
+/// What a source needs to know to run a flow.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The flow's id in the source.
+    pub flow_id: String,
+    /// The input, text (see [`crate::domain::input::Input`]).
+    pub input: String,
+    /// One for each task, so that runs share no chat history unless the user asks for it.
+    pub session_id: String,
+    /// The component whose answer is the result, where the flow has several.
+    pub output_component: Option<String>,
+}
+
+/// The adapter for an endpoint.
+///
+/// # Errors
+/// A kind without an adapter.
+pub fn connect(endpoint: Endpoint, http: HttpClient) -> Result<Box<dyn WorkflowSource>, Error> {
+    match endpoint.kind {
+        SourceKind::Langflow => Ok(Box::new(langflow::Langflow::new(endpoint, http))),
+        kind => Err(Error::Unsupported(kind)),
+    }
+}

@@ -1,0 +1,60 @@
+//! PostgreSQL: the truth about sources, workflows, schedules and tasks. One aggregate a file.
+//!
+//! Every statement is unnamed (`query_typed` and friends) and keeps no session state, so that all of it works through
+//! PgBouncer in transaction mode. A task's state changes only in a statement that names the state it leaves.
+
+pub mod batch;
+pub mod error;
+pub mod migrate;
+pub mod pool;
+
+use std::future::Future;
+
+use tokio::runtime::Handle;
+
+pub use error::Error;
+pub use pool::{Connection, PoolOptions};
+
+/// The facade: cheap to clone, usable from any thread.
+///
+/// Each call runs on the shared runtime, whoever makes it: a connection's driver must not live on an arbiter's
+/// runtime that may end, and a half-done write must not be cancelled with the caller's future.
+#[derive(Clone)]
+pub struct Store {
+    pool: pool::Pool,
+    runtime: Handle,
+}
+
+impl Store {
+    /// Opens a pool. No connection is made yet; [`Store::ping`] tries one.
+    ///
+    /// # Errors
+    /// The url or its TLS settings can't be used.
+    pub fn open(options: &PoolOptions, runtime: Handle) -> Result<Self, Error> {
+        Ok(Self { pool: pool::open(options)?, runtime })
+    }
+
+    /// Runs one piece of work with a connection, on the shared runtime, to its end.
+    pub(crate) async fn run<T, F, Fut>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(Connection) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, Error>> + Send,
+    {
+        let pool = self.pool.clone();
+        let task = self.runtime.spawn(async move { work(pool::get(&pool).await?).await });
+        task.await.map_err(|_| Error::Interrupted)?
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.run(|connection| async move {
+            connection.query_typed("SELECT 1", &[]).await?;
+            Ok(())
+        })
+        .await
+    }
+}
