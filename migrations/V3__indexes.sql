@@ -5,6 +5,9 @@ CREATE UNIQUE INDEX IF NOT EXISTS tasks_occurrence ON tasks (schedule_id, schedu
 CREATE INDEX IF NOT EXISTS tasks_pending ON tasks (pending_at, queue) WHERE status = 'pending';
 CREATE INDEX IF NOT EXISTS tasks_retrying ON tasks (next_retry_at) WHERE status = 'retrying';
 CREATE INDEX IF NOT EXISTS tasks_running ON tasks (node_id) WHERE status = 'running';
+-- What an overlap policy asks: only the unfinished tasks that schedules made.
+CREATE INDEX IF NOT EXISTS tasks_unfinished ON tasks (schedule_id)
+    WHERE schedule_id IS NOT NULL AND status IN ('pending', 'running', 'retrying');
 CREATE INDEX IF NOT EXISTS schedules_due ON schedules (next_run_at) WHERE status = 'active';
 
 -- Lists, newest first.

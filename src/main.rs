@@ -1,3 +1,7 @@
-//! The thin binary.
+//! The thin binary: what is typed goes to [`automagik_spark::cli`], what comes back is the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    automagik_spark::cli::run(std::env::args_os())
+}

@@ -57,7 +57,7 @@ uuid_id!(
     NodeId
 );
 
-/// An executor of this node, numbered in the order of their start; never used again after the executor ended.
+/// An executor of one pool of this node, numbered in the order of their start; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExecutorId(pub u64);

@@ -18,6 +18,8 @@ pub enum Outcome {
     Lost(Lost),
     /// The service stops and the attempt did not finish in time: not the flow's fault either.
     Released,
+    /// The attempt was claimed and ended before the source was called.
+    NotStarted,
 }
 
 /// A result.

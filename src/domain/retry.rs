@@ -78,6 +78,11 @@ pub fn judge(outcome: &Outcome, limits: TaskLimits, options: &RetryOptions, chan
         Outcome::Completed(_) => simple(AttemptStatus::Completed, Next::Complete),
         Outcome::Cancelled => simple(AttemptStatus::Cancelled, Next::Cancel),
         Outcome::Released => unfinished(AttemptStatus::Released, "released", RELEASED, Next::Pend, limits),
+        Outcome::NotStarted => Verdict {
+            code: Some("not_started".to_owned()),
+            error: Some("The attempt was given back before the source was called.".to_owned()),
+            ..simple(AttemptStatus::Released, Next::Pend)
+        },
         Outcome::Lost(lost) => {
             if limits.lost + 1 >= options.max_lost {
                 let error = format!(
@@ -192,6 +197,7 @@ mod tests {
         assert_eq!(next(&Outcome::Released, once), Next::Fail);
         assert_eq!(next(&Outcome::Failed(transient().outcome_unknown()), once), Next::Fail);
         assert_eq!(next(&Outcome::Failed(transient()), once), Next::RetryIn(Duration::from_secs(2)));
+        assert_eq!(next(&Outcome::NotStarted, once), Next::Pend, "the source was not called");
     }
 
     #[test]

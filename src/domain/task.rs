@@ -3,7 +3,58 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
+use crate::domain::queue::{Priority, QueueName};
+
+/// A task to be made.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// Its id, made by whoever submits it.
+    pub id: TaskId,
+    /// What it runs.
+    pub workflow_id: WorkflowId,
+    /// The schedule that made it.
+    pub schedule_id: Option<ScheduleId>,
+    /// The stored form of its input, see [`crate::domain::input::Input::to_stored`].
+    pub input: String,
+    /// Where it waits.
+    pub queue: QueueName,
+    /// Its place there.
+    pub priority: Priority,
+    /// Retries it may use.
+    pub max_retries: u32,
+    /// The session it runs in; none means one of its own.
+    pub session_id: Option<String>,
+    /// Its own soft time limit, in seconds.
+    pub timeout_s: Option<u32>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it may run at the earliest.
+    pub pending_at: DateTime<Utc>,
+}
+
+/// A pending task as its mailbox needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it waits.
+    pub queue: QueueName,
+    /// Its place there.
+    pub priority: Priority,
+    /// Since when it is pending, or from when on it may run.
+    pub pending_at: DateTime<Utc>,
+}
+
+impl NewTask {
+    /// What the mailbox needs of it.
+    pub fn pending(&self) -> PendingTask {
+        PendingTask { id: self.id, queue: self.queue.clone(), priority: self.priority, pending_at: self.pending_at }
+    }
+}
 
 /// Where a task is in its life.
 ///
@@ -75,3 +126,9 @@ impl FromStr for TaskStatus {
         }
     }
 }
+/// The `pending_at` of a task that waits for another one of its schedule to end (overlap policy `queue-one`): no time at
+/// all, but one that every reader of a time can read. Beat puts the real time in.
+pub const HELD: DateTime<Utc> = match DateTime::from_timestamp(253_370_764_800, 0) {
+    Some(end_of_days) => end_of_days,
+    None => DateTime::<Utc>::MAX_UTC,
+};

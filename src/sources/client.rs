@@ -1,12 +1,287 @@
 //! The HTTP client that all adapters share.
+//!
+//! Making one costs microseconds, since a child process makes one at each start: whatever TLS needs (the system's
+//! root certificates above all) is loaded when the first `https` url is called, not before.
+//!
+//! Limits and manners: an answer's size is limited as it is read, after decompression. A GET follows redirects inside
+//! its origin only, so a key never travels to another server; nothing else follows any. Proxies are taken from the
+//! environment (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`). The only `Authorization` that is sent is the adapter's own,
+//! or the user and password that a source's url carries.
+//!
+//! What a call can come to, and what an attempt makes of it:
+//!
+//! | code | what happened | again? | did the flow run? |
+//! | --- | --- | --- | --- |
+//! | `source_unreachable` | refused, no route, no such host, TLS failed, no connection in time | yes | no |
+//! | `source_reset` | the connection broke after the request had been sent | yes | unknown |
+//! | `source_timeout` | no answer in time after the request had been sent | yes | unknown |
+//! | `source_http_NNN`, 408 425 429 5xx | the source (or what stands before it) says so; `Retry-After` is kept | yes | a 502 or 504 is a proxy's and leaves it unknown; else it failed |
+//! | `source_http_NNN`, other 4xx | refused: key, flow, input | no | no |
+//! | `source_redirect` | a redirect that is not followed | no | no |
+//! | `source_url`, `source_key` | the source's url or key can't be put into a request | no | no |
+//! | `source_tls` | this machine's TLS can't be set up | no | no |
+//! | `answer_too_large` | more than `max_answer_bytes` | no | yes |
+//! | `unusable_answer` | a success whose body is not what this kind of source answers | no | probably |
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
+use rustls::{ClientConfig, RootCertStore};
+use url::Url;
+
+use super::call::CallError;
+use super::{Error, detail};
+use crate::domain::clock;
+use crate::domain::source::Secret;
+
+/// Below the five seconds after which uvicorn (all our sources run on it) closes an idle connection, so that a request
+/// seldom meets a connection that is being closed.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+/// How many redirects a GET follows.
+const MAX_REDIRECTS: usize = 5;
+/// How much of an error's body is read.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// Limits of the client.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// Largest answer that is read, in bytes.
+    /// Largest answer that is read, in bytes, after decompression.
     pub max_answer_bytes: usize,
+    /// How long a connection may take to open, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a management call (validate, list, get) may take. A run has no limit here: its caller has.
+    pub request_timeout: Duration,
 }
 
-/// A client: cheap to clone.
-#[derive(Clone, Debug)]
-pub struct HttpClient;
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            max_answer_bytes: 10 * 1024 * 1024,
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A client: cheap to make, cheap to clone. Clones share their connections.
+#[derive(Clone)]
+pub struct HttpClient(Arc<Inner>);
+
+struct Inner {
+    options: HttpOptions,
+    /// For `http` urls. Knows no root certificate.
+    plain: reqwest::Client,
+    /// For `https` urls; made at the first of them.
+    tls: OnceLock<Result<reqwest::Client, String>>,
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+/// One request.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: &'a HeaderMap,
+    /// JSON.
+    pub(super) body: Option<Vec<u8>>,
+    /// Over all of it. `None` where the caller limits the call.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl HttpClient {
+    /// A client with these limits.
+    ///
+    /// # Errors
+    /// The HTTP library can't be set up on this machine.
+    pub fn new(options: HttpOptions) -> Result<Self, Error> {
+        let plain = build(&options, RootCertStore::empty()).map_err(Error::Client)?;
+        Ok(Self(Arc::new(Inner { options, plain, tls: OnceLock::new() })))
+    }
+
+    /// A management call: a GET whose answer is read whole.
+    pub(super) async fn get(&self, url: Url, headers: &HeaderMap) -> Result<Vec<u8>, CallError> {
+        let timeout = Some(self.0.options.request_timeout);
+        self.call(Request { method: Method::GET, url, headers, body: None, timeout }).await
+    }
+
+    /// A run: a POST of JSON that may take as long as its caller lets it.
+    pub(super) async fn post(&self, url: Url, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<u8>, CallError> {
+        self.call(Request { method: Method::POST, url, headers, body: Some(body), timeout: None }).await
+    }
+
+    /// The body of a success; everything else is an error.
+    pub(super) async fn call(&self, request: Request<'_>) -> Result<Vec<u8>, CallError> {
+        let Request { method, mut url, headers, body, timeout } = request;
+        let mut body = body.map(bytes::Bytes::from);
+        let mut redirects = 0;
+        loop {
+            let origin = url.origin();
+            let mut call = self.client_for(&url)?.request(method.clone(), url.clone()).headers(headers.clone());
+            if let Some(timeout) = timeout {
+                call = call.timeout(timeout);
+            }
+            if let Some(body) = body.take() {
+                call = call.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+            }
+            let response = call.send().await.map_err(|error| CallError::from_reqwest(error, &url))?;
+            let status = response.status();
+            if status.is_success() {
+                return self.read(response, &url).await;
+            }
+            match redirect(&response, &url) {
+                None => return Err(refusal(response, headers).await),
+                Some(target) if method == Method::GET && target.origin() == origin && redirects < MAX_REDIRECTS => {
+                    redirects += 1;
+                    url = target;
+                }
+                Some(target) => {
+                    return Err(CallError::Redirected { status: status.as_u16(), to: without_user(target) });
+                }
+            }
+        }
+    }
+
+    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, CallError> {
+        match url.scheme() {
+            "http" => Ok(&self.0.plain),
+            "https" => {
+                let made = self.0.tls.get_or_init(|| build(&self.0.options, system_roots()));
+                made.as_ref().map_err(|why| CallError::Tls(why.clone()))
+            }
+            other => Err(CallError::Url(format!("its scheme is {other}, not http or https"))),
+        }
+    }
+
+    async fn read(&self, mut response: Response, url: &Url) -> Result<Vec<u8>, CallError> {
+        let limit = self.0.options.max_answer_bytes;
+        let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        if expected > limit {
+            return Err(CallError::TooLarge { limit });
+        }
+        let mut body = Vec::with_capacity(expected);
+        while let Some(chunk) = response.chunk().await.map_err(|error| CallError::from_reqwest(error, url))? {
+            if body.len() + chunk.len() > limit {
+                return Err(CallError::TooLarge { limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// A header that carries a secret: the HTTP library doesn't print it, and error texts are searched for it.
+pub(super) fn secret_header(name: &'static str, secret: &Secret) -> Result<(HeaderName, HeaderValue), Error> {
+    let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| Error::Key)?;
+    value.set_sensitive(true);
+    Ok((HeaderName::from_static(name), value))
+}
+
+fn build(options: &HttpOptions, roots: RootCertStore) -> Result<reqwest::Client, String> {
+    // The provider is named here, so that nothing depends on which one some other part of the process made the default.
+    let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("automagik-spark/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(options.connect_timeout)
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .tcp_nodelay(true)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// The roots that this machine trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` too). Without any, each handshake says so.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        log::warn!("a root certificate can't be read: {error}");
+    }
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
+/// Where a response sends us.
+fn redirect(response: &Response, from: &Url) -> Option<Url> {
+    let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers().get(LOCATION).filter(|_| moved)?;
+    from.join(location.to_str().ok()?).ok()
+}
+
+async fn refusal(mut response: Response, headers: &HeaderMap) -> CallError {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .filter(|_| matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE))
+        .and_then(|value| detail::retry_after(value.to_str().ok()?, clock::now()));
+    let mut body = Vec::new();
+    // A body that breaks off, or goes on for ever, still leaves the status and what came of it.
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ERROR_BYTES {
+            break;
+        }
+    }
+    let text = without_secrets(detail::unwrap(&body), headers);
+    CallError::Status { status: status.as_u16(), text, retry_after }
+}
+
+/// Some servers repeat in an error what they were sent.
+fn without_secrets(mut text: String, headers: &HeaderMap) -> String {
+    for secret in headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok()) {
+        let secret = secret.strip_prefix("Bearer ").unwrap_or(secret);
+        if !secret.is_empty() && text.contains(secret) {
+            text = text.replace(secret, "***");
+        }
+    }
+    text
+}
+
+/// An address as it may be shown: user, password and query can hold secrets.
+fn without_user(mut url: Url) -> String {
+    // Both fail only for urls that can't have a user.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_taken_out_of_error_texts() {
+        let mut headers = HeaderMap::new();
+        let (name, value) = secret_header("x-api-key", &Secret::new("sk-1234")).expect("a header");
+        headers.insert(name, value);
+        assert_eq!(without_secrets("key sk-1234 is bad: sk-1234".to_owned(), &headers), "key *** is bad: ***");
+        assert_eq!(without_secrets("nothing".to_owned(), &HeaderMap::new()), "nothing");
+    }
+
+    #[test]
+    fn shown_addresses_carry_no_secret() {
+        let url = Url::parse("https://user:word@host:1/a?token=x#y").expect("a url");
+        assert_eq!(without_user(url), "https://host:1/a");
+    }
+
+    #[test]
+    fn a_key_that_no_header_can_carry_is_an_error_without_it() {
+        let error = secret_header("x-api-key", &Secret::new("hush\nhush")).expect_err("refused");
+        assert!(!error.to_string().contains("hush"));
+    }
+}

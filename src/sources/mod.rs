@@ -1,6 +1,8 @@
 //! Adapters to the servers that hold workflows. What the real servers answer is written down in `docs/SOURCES.md`.
 
+mod call;
 mod client;
+mod detail;
 mod error;
 mod langflow;
 
@@ -40,6 +42,8 @@ pub struct RunRequest {
     pub input: String,
     /// One for each task, so that runs share no chat history unless the user asks for it.
     pub session_id: String,
+    /// The component that takes the input, where known: decides how LangFlow is told to hand it over.
+    pub input_component: Option<String>,
     /// The component whose answer is the result, where the flow has several.
     pub output_component: Option<String>,
 }
@@ -47,10 +51,10 @@ pub struct RunRequest {
 /// The adapter for an endpoint.
 ///
 /// # Errors
-/// A kind without an adapter.
+/// A kind without an adapter; a url or a key that no request can carry.
 pub fn connect(endpoint: Endpoint, http: HttpClient) -> Result<Box<dyn WorkflowSource>, Error> {
     match endpoint.kind {
-        SourceKind::Langflow => Ok(Box::new(langflow::Langflow::new(endpoint, http))),
+        SourceKind::Langflow => Ok(Box::new(langflow::Langflow::new(&endpoint, http)?)),
         kind => Err(Error::Unsupported(kind)),
     }
 }

@@ -21,6 +21,11 @@ pub enum Error {
     /// The runtime ended under the call.
     #[error("the service is stopping")]
     Interrupted,
+    /// A source's key was encrypted with another encryption key.
+    #[error(
+        "the source's API key can't be decrypted: it was stored under another encryption key; set AUTOMAGIK_SPARK_ENCRYPTION_KEY to that one, or give the source its API key again"
+    )]
+    WrongKey,
     /// A stored value has a form that this version does not know.
     #[error("a stored value can't be read: {0}")]
     Unreadable(String),
@@ -32,7 +37,7 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Interrupted => true,
             Self::Statement(error) => error.code().is_none_or(is_transient_state),
-            Self::Url(_) | Self::Migration(_) | Self::Unreadable(_) => false,
+            Self::Url(_) | Self::Migration(_) | Self::WrongKey | Self::Unreadable(_) => false,
         }
     }
 
@@ -44,6 +49,7 @@ impl Error {
             Self::Statement(_) if self.is_transient() => "database_unavailable",
             Self::Statement(_) | Self::Unreadable(_) => "database_error",
             Self::Migration(_) => "database_migration",
+            Self::WrongKey => "encryption_key",
         }
     }
 

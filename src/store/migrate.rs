@@ -12,6 +12,10 @@ mod embedded {
 /// Session lock under which one of several nodes that start at once migrates.
 const MIGRATION_LOCK: i64 = 0x5350_4152_4b4d_4947;
 
+/// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
+const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
+                     workers, task_attempts, nodes, schedule_skips, idempotency_keys";
+
 /// Applies what is missing. Several nodes may call it at once: one migrates, the others wait and find nothing to do.
 /// Uses a connection of its own, and needs a direct one or PgBouncer in session mode only if something is missing.
 ///
@@ -28,6 +32,15 @@ pub async fn upgrade(options: &PoolOptions) -> Result<Vec<String>, Error> {
     client.query_typed("SELECT pg_advisory_unlock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
     let report = report.map_err(|error| Error::Migration(error_chain(&error)))?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Empties every table of ours.
+///
+/// # Errors
+/// The database can't be reached, or has no tables yet.
+pub async fn clear(options: &PoolOptions) -> Result<(), Error> {
+    connect(options).await?.execute_typed(CLEAR, &[]).await?;
+    Ok(())
 }
 
 /// The version of the schema, and the one this program needs; `None` before the first migration.
@@ -71,4 +84,30 @@ async fn connect(options: &PoolOptions) -> Result<tokio_postgres::Client, Error>
         }
     });
     Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// A table that a migration makes and `clear` forgets would keep rows of what is gone.
+    #[test]
+    fn clear_knows_every_table_of_the_migrations() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let mut tables = Vec::new();
+        for file in std::fs::read_dir(directory).expect("migrations").map(|file| file.expect("a file").path()) {
+            let text = std::fs::read_to_string(file).expect("readable");
+            for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("CREATE TABLE ")) {
+                let name = line.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next().unwrap_or_default();
+                tables.push(name.to_owned());
+            }
+        }
+        assert!(tables.len() >= 11, "{tables:?}");
+        let cleared: Vec<&str> = CLEAR.trim_start_matches("TRUNCATE TABLE ").split(", ").map(str::trim).collect();
+        for table in tables {
+            assert!(cleared.contains(&table.as_str()), "{table}");
+        }
+    }
 }

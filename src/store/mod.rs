@@ -4,9 +4,25 @@
 //! PgBouncer in transaction mode. A task's state changes only in a statement that names the state it leaves.
 
 pub mod batch;
+pub mod beat;
+pub mod claim;
 pub mod error;
+pub mod history;
+pub mod idempotency;
 pub mod migrate;
+pub mod node;
+pub mod outcome;
+pub mod pending;
 pub mod pool;
+pub mod queue;
+pub mod retention;
+pub mod schedule;
+pub mod source;
+pub mod submit;
+pub mod task_change;
+pub mod task_read;
+pub mod vault;
+pub mod workflow;
 
 use std::future::Future;
 
@@ -14,6 +30,7 @@ use tokio::runtime::Handle;
 
 pub use error::Error;
 pub use pool::{Connection, PoolOptions};
+pub use vault::Vault;
 
 /// The facade: cheap to clone, usable from any thread.
 ///
@@ -22,6 +39,7 @@ pub use pool::{Connection, PoolOptions};
 #[derive(Clone)]
 pub struct Store {
     pool: pool::Pool,
+    vault: Vault,
     runtime: Handle,
 }
 
@@ -30,8 +48,8 @@ impl Store {
     ///
     /// # Errors
     /// The url or its TLS settings can't be used.
-    pub fn open(options: &PoolOptions, runtime: Handle) -> Result<Self, Error> {
-        Ok(Self { pool: pool::open(options)?, runtime })
+    pub fn open(options: &PoolOptions, vault: Vault, runtime: Handle) -> Result<Self, Error> {
+        Ok(Self { pool: pool::open(options)?, vault, runtime })
     }
 
     /// Runs one piece of work with a connection, on the shared runtime, to its end.

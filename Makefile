@@ -1,0 +1,31 @@
+# `make` says what there is. Nothing here needs a service that runs on the machine.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clippy docs bench
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: PostgreSQL, Redis, a C compiler (Debian, Ubuntu)
+	@scripts/setup.sh
+
+demo: setup ## build Spark and show it at work on this machine, then stop
+	cargo build --locked
+	target/debug/automagik-spark dev --demo
+
+test: setup ## run every test
+	cargo test --locked --no-fail-fast --lib --tests
+
+check: format clippy test docs ## everything that CI wants: format, lints, tests, documentation
+
+format: ## is every file formatted?
+	cargo fmt --all --check
+
+clippy: ## lints, as errors
+	cargo clippy --locked --all-targets -- -D warnings
+
+docs: ## documentation, warnings as errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+bench: setup ## measure a release build
+	cargo bench --locked --bench end_to_end

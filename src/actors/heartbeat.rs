@@ -1,0 +1,43 @@
+//! The heartbeat: holds this node's lease, by which other nodes know that it lives.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::Dispatch;
+use crate::domain::clock;
+use crate::store;
+use crate::store::node::NodeRow;
+
+/// How the lease is held.
+#[derive(Clone, Copy, Debug)]
+pub struct HeartbeatOptions {
+    /// Time between two beats.
+    pub every: Duration,
+    /// How long after a beat the node counts as alive.
+    pub lease: Duration,
+}
+
+/// Beats until it is stopped.
+pub async fn run(options: HeartbeatOptions, node: NodeRow, dispatch: Dispatch, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(options.every) => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = beat(options, node.clone(), &dispatch).await {
+            log::warn!("the heartbeat did not reach PostgreSQL: {error}");
+        }
+    }
+}
+
+/// One beat.
+///
+/// # Errors
+/// The database is away.
+pub async fn beat(options: HeartbeatOptions, node: NodeRow, dispatch: &Dispatch) -> Result<(), store::Error> {
+    let now = clock::now();
+    dispatch.store().heartbeat(node, now, now + options.lease).await?;
+    dispatch.lease().renewed(now, options.lease);
+    Ok(())
+}

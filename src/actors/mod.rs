@@ -1,0 +1,17 @@
+//! The actors: each does what a pure part or a use case decides.
+
+pub mod beat;
+pub mod duty;
+pub mod executor;
+pub mod exit;
+pub mod gateway;
+mod given;
+pub mod heartbeat;
+pub mod intake;
+pub mod janitor;
+mod link;
+pub mod monitor;
+pub mod pool;
+pub mod post;
+pub mod process;
+pub mod supervisor;

@@ -1,0 +1,105 @@
+//! The monitor: samples the children, PostgreSQL and Redis, and tells systemd that the service makes progress.
+
+use std::time::Duration;
+
+use actix::Addr;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use tokio_util::sync::CancellationToken;
+
+use super::post::ask;
+use super::supervisor::{Sample, Sampled, Supervisor};
+use crate::dispatch::Dispatch;
+use crate::domain::clock;
+
+/// How the monitor works.
+#[derive(Clone, Copy, Debug)]
+pub struct MonitorOptions {
+    /// Time between two samples.
+    pub every: Duration,
+    /// How old beat's last round may be before the watchdog is not fed any more; none where no beat runs.
+    pub beat_limit: Option<Duration>,
+}
+
+/// How long PostgreSQL, Redis or a supervisor may take to answer before they count as hanging.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// Samples until it is stopped.
+pub async fn run(
+    options: MonitorOptions,
+    dispatch: Dispatch,
+    supervisors: Vec<Addr<Supervisor>>,
+    stop: CancellationToken,
+) {
+    let mut system = System::new().inspect_err(|error| log::error!("children can't be sampled: {error}")).ok();
+    let mut ticks = tokio::time::interval(options.every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let pids = dispatch.roster().pools().iter().flat_map(|pool| &pool.executors).filter_map(|e| e.pid).collect();
+        let samples;
+        ((system, samples), ()) = tokio::join!(sample(system.take(), pids), probe(&dispatch));
+        let mut alive = true;
+        for supervisor in &supervisors {
+            alive &= ask(supervisor, Sampled(samples.clone()), ANSWER_LIMIT).await.is_some();
+        }
+        if alive && beat_is_fresh(&options, &dispatch) {
+            notify_watchdog();
+        }
+    }
+}
+
+/// Reads `/proc` for some processes; off the actors' thread, for it is IO.
+async fn sample(system: Option<System>, pids: Vec<u32>) -> (Option<System>, Vec<Sample>) {
+    let Some(mut system) = system else { return (None, Vec::new()) };
+    let sampling = tokio::task::spawn_blocking(move || {
+        let ids: Vec<Pid> = pids.iter().map(|pid| Pid::from_u32(*pid)).collect();
+        let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().without_tasks();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&ids), true, kind);
+        let samples = pids
+            .into_iter()
+            .filter_map(|pid| {
+                let process = system.process(Pid::from_u32(pid))?;
+                Some(Sample { pid, rss_kb: process.memory() / 1024, cpu_percent: process.cpu_usage() })
+            })
+            .collect();
+        (Some(system), samples)
+    });
+    sampling.await.unwrap_or_default()
+}
+
+/// Asks PostgreSQL and Redis whether they answer.
+async fn probe(dispatch: &Dispatch) {
+    let (database, redis) = tokio::join!(
+        tokio::time::timeout(ANSWER_LIMIT, dispatch.store().ping()),
+        tokio::time::timeout(ANSWER_LIMIT, dispatch.mailbox().ping()),
+    );
+    let (database, redis) = (database.is_ok_and(|asked| asked.is_ok()), redis.is_ok_and(|asked| asked.is_ok()));
+    let health = dispatch.health();
+    report("PostgreSQL", health.database_ok(), database);
+    report("Redis", health.redis_ok(), redis);
+    health.set_database(database);
+    health.set_redis(redis);
+}
+
+fn report(server: &str, before: bool, now: bool) {
+    match (before, now) {
+        (false, true) => log::info!("{server} answers"),
+        (true, false) => log::warn!("{server} does not answer"),
+        _ => {}
+    }
+}
+
+/// A beat that waits for PostgreSQL still goes round; one that hangs does not.
+fn beat_is_fresh(options: &MonitorOptions, dispatch: &Dispatch) -> bool {
+    let Some(limit) = options.beat_limit else { return true };
+    dispatch.health().beat_at().is_some_and(|at| (clock::now() - at).to_std().is_ok_and(|age| age < limit))
+}
+
+fn notify_watchdog() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+        log::debug!("systemd can't be told: {error}");
+    }
+}

@@ -1,0 +1,396 @@
+//! The supervisor of a pool: carries out what [`pool`](super::pool) decides.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
+use chrono::{DateTime, Utc};
+use tokio::sync::{broadcast, watch};
+
+use super::executor::{Cancel, Executor, ExecutorParts, Kill, Retire, Run};
+use super::exit::ExitGuard;
+use super::given::Given;
+use super::intake::{self, IntakeOptions};
+use super::pool::{Action, Event, Exit, Pool, PoolLimits, Reason, State};
+use super::post::tell;
+use crate::dispatch::roster::{ExecutorEvent, ExecutorView, PoolView};
+use crate::domain::clock;
+use crate::domain::ids::{ExecutorId, TaskId};
+use crate::domain::queue::QueueName;
+
+/// What a pool is.
+#[derive(Clone, Debug)]
+pub struct SupervisorOptions {
+    /// The pool's name.
+    pub name: String,
+    /// The queues it serves, in order.
+    pub queues: Vec<QueueName>,
+    /// Its measures.
+    pub limits: PoolLimits,
+    /// Taking tasks in.
+    pub intake: IntakeOptions,
+}
+
+/// The actor. Lives as long as the node; if it ends by itself the node stops.
+pub struct Supervisor {
+    options: SupervisorOptions,
+    parts: ExecutorParts,
+    pool: Pool,
+    executors: HashMap<ExecutorId, Known>,
+    /// Claimed tasks that wait for a slot, see [`Pool`].
+    waiting: VecDeque<Given>,
+    /// Free slots, for the intake; nothing once the pool drains.
+    free: watch::Sender<Option<usize>>,
+    draining: bool,
+    drained: bool,
+    intake_ended: bool,
+    started_at: Instant,
+    _guard: ExitGuard<()>,
+}
+
+struct Known {
+    address: Addr<Executor>,
+    pid: Option<u32>,
+    started_at: DateTime<Utc>,
+    sample: Option<Sample>,
+}
+
+/// A child's resources. Sampled by the monitor.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// The child.
+    pub pid: u32,
+    /// Resident memory in KB (1024 bytes).
+    pub rss_kb: u64,
+    /// Processor time in percent of one core.
+    pub cpu_percent: f32,
+}
+
+impl Supervisor {
+    /// A supervisor; `ended` is called when it ends, whatever the reason.
+    pub fn new(options: SupervisorOptions, parts: ExecutorParts, ended: impl FnOnce(()) + 'static) -> Self {
+        Self {
+            pool: Pool::new(options.limits.clone()),
+            options,
+            parts,
+            executors: HashMap::new(),
+            waiting: VecDeque::new(),
+            free: watch::channel(Some(0)).0,
+            draining: false,
+            drained: false,
+            intake_ended: false,
+            started_at: Instant::now(),
+            _guard: ExitGuard::new((), ended),
+        }
+    }
+
+    fn apply(&mut self, event: Event, ctx: &mut Context<Self>) {
+        let actions = self.pool.handle(event, self.started_at.elapsed());
+        for action in actions {
+            self.carry_out(action, ctx);
+        }
+        let free = (!self.draining).then(|| self.pool.free());
+        self.free.send_if_modified(|known| std::mem::replace(known, free) != free);
+    }
+
+    fn carry_out(&mut self, action: Action, ctx: &mut Context<Self>) {
+        match action {
+            Action::Start(id) => {
+                let address = Executor::new(id, self.parts.clone(), ctx.address()).start();
+                let known = Known { address, pid: None, started_at: clock::now(), sample: None };
+                self.executors.insert(id, known);
+                self.note(id, "started", None);
+            }
+            Action::StartLater(wait) => {
+                let name = &self.options.name;
+                log::warn!("pool {name}: children crash; the next one is started in {wait:?}");
+                ctx.run_later(wait, |supervisor, ctx| supervisor.apply(Event::StartDue, ctx));
+            }
+            Action::Give(id) => {
+                if let (Some(job), Some(known)) = (self.waiting.pop_front(), self.executors.get(&id)) {
+                    tell(&known.address, Run(job));
+                }
+            }
+            Action::Retire(id, reason) => {
+                self.note(id, "draining", Some(reason));
+                if let Some(known) = self.executors.get(&id) {
+                    tell(&known.address, Retire);
+                }
+            }
+            Action::Kill(id, reason) => {
+                log::warn!("pool {}: executor {id} is killed ({})", self.options.name, reason.as_str());
+                self.note(id, "killed", Some(reason));
+                if let Some(known) = self.executors.get(&id) {
+                    tell(&known.address, Kill(reason));
+                }
+            }
+            Action::GiveBack => self.waiting.clear(),
+            Action::Drained => {
+                self.drained = true;
+                self.stop_when_done(ctx);
+            }
+        }
+    }
+
+    fn note(&mut self, id: ExecutorId, event: &'static str, reason: Option<Reason>) {
+        self.note_as(id, self.given(id), event, reason.map(Reason::as_str));
+    }
+
+    /// Attempts that an executor was given.
+    fn given(&self, id: ExecutorId) -> u64 {
+        self.pool.members().find(|(member, _)| *member == id).map_or(0, |(_, member)| member.given)
+    }
+
+    fn note_as(&mut self, id: ExecutorId, tasks_done: u64, event: &'static str, reason: Option<&'static str>) {
+        let event = ExecutorEvent {
+            at: clock::now(),
+            pool: self.options.name.clone(),
+            executor: id,
+            event,
+            reason,
+            tasks_done,
+            ready_slots: self.pool.ready_slots(),
+        };
+        let why = reason.unwrap_or("as it should");
+        log::debug!("pool {}: executor {id} {} ({why}) after {} tasks", event.pool, event.event, event.tasks_done);
+        self.parts.dispatch.roster().record(event);
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        let executors = self
+            .pool
+            .members()
+            .filter_map(|(id, member)| {
+                let known = self.executors.get(&id)?;
+                Some(ExecutorView {
+                    id,
+                    pid: known.pid,
+                    state: match member.state() {
+                        State::Starting => "starting",
+                        State::Ready => "ready",
+                        State::Spare => "spare",
+                        State::Draining => "draining",
+                    },
+                    tasks_done: member.given.saturating_sub(member.active as u64),
+                    active: member.active,
+                    rss_kb: known.sample.map(|sample| sample.rss_kb),
+                    cpu_percent: known.sample.map(|sample| sample.cpu_percent),
+                    started_at: known.started_at,
+                })
+            })
+            .collect();
+        let failed = self.pool.is_failed(self.started_at.elapsed());
+        self.parts.dispatch.roster().publish(PoolView {
+            name: self.options.name.clone(),
+            queues: self.options.queues.clone(),
+            workers: self.options.limits.workers,
+            threads: self.options.limits.threads,
+            failed,
+            executors,
+        });
+    }
+
+    fn stop_when_done(&self, ctx: &mut Context<Self>) {
+        if self.drained && self.intake_ended {
+            ctx.stop();
+        }
+    }
+}
+
+/// Forwards what dispatch asks to abort.
+async fn forward_aborts(mut aborts: broadcast::Receiver<TaskId>, supervisor: Addr<Supervisor>) {
+    while supervisor.connected() {
+        match aborts.recv().await {
+            Ok(task) => tell(&supervisor, Abort(task)),
+            // Whatever was overrun is found by reconciling.
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.apply(Event::Begin, ctx);
+        let intake = intake::run(
+            self.options.intake.clone(),
+            self.options.queues.clone(),
+            self.parts.dispatch.clone(),
+            self.free.subscribe(),
+            ctx.address(),
+        );
+        self.parts.runtime.spawn(intake);
+        self.parts.runtime.spawn(forward_aborts(self.parts.dispatch.aborts(), ctx.address()));
+    }
+}
+
+/// A child process was started. Sent by its executor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ChildStarted {
+    /// The executor.
+    pub id: ExecutorId,
+    /// Its child.
+    pub pid: Option<u32>,
+}
+
+impl Handler<ChildStarted> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, started: ChildStarted, _: &mut Self::Context) {
+        if let Some(known) = self.executors.get_mut(&started.id) {
+            known.pid = started.pid;
+        }
+        self.publish();
+    }
+}
+
+/// An executor's child takes attempts. Sent by the executor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ExecutorReady {
+    /// The executor.
+    pub id: ExecutorId,
+}
+
+impl Handler<ExecutorReady> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ready: ExecutorReady, ctx: &mut Self::Context) {
+        self.apply(Event::Ready(ready.id), ctx);
+        self.note(ready.id, "ready", None);
+    }
+}
+
+/// Attempts of an executor ended; their outcomes are on their way to the database. Sent by the executor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AttemptsEnded {
+    /// The executor.
+    pub id: ExecutorId,
+    /// How many.
+    pub count: usize,
+}
+
+impl Handler<AttemptsEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: AttemptsEnded, ctx: &mut Self::Context) {
+        self.apply(Event::Ended(ended.id, ended.count), ctx);
+    }
+}
+
+/// An executor has ended. Sent by its exit guard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ExecutorExited {
+    /// The executor.
+    pub id: ExecutorId,
+    /// How.
+    pub exit: Exit,
+}
+
+impl Handler<ExecutorExited> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, exited: ExecutorExited, ctx: &mut Self::Context) {
+        let reason = if exited.exit == Exit::Crashed { "crashed" } else { "retired" };
+        let given = self.given(exited.id);
+        self.executors.remove(&exited.id);
+        self.apply(Event::Exited(exited.id, exited.exit), ctx);
+        self.note_as(exited.id, given, "exited", Some(reason));
+    }
+}
+
+/// Tasks were claimed for this pool. Sent by its intake, which waits for the answer before it takes more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Arrived(pub Vec<Given>);
+
+impl Handler<Arrived> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Arrived(jobs): Arrived, ctx: &mut Self::Context) {
+        let count = jobs.len();
+        self.waiting.extend(jobs);
+        self.apply(Event::Arrived(count), ctx);
+    }
+}
+
+/// The intake has ended: nothing more is claimed. Sent by the intake when the pool drains.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct IntakeEnded;
+
+impl Handler<IntakeEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: IntakeEnded, ctx: &mut Self::Context) {
+        self.intake_ended = true;
+        self.stop_when_done(ctx);
+    }
+}
+
+/// Stop an attempt of this task, if one runs here. Sent on behalf of [`crate::dispatch::Dispatch::abort`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Abort(pub TaskId);
+
+impl Handler<Abort> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Abort(task): Abort, _: &mut Self::Context) {
+        for known in self.executors.values() {
+            tell(&known.address, Cancel(task));
+        }
+    }
+}
+
+/// The children's resources. Sent by the monitor; the answer shows that the supervisor makes progress.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Sampled(pub Vec<Sample>);
+
+impl Handler<Sampled> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Sampled(samples): Sampled, ctx: &mut Self::Context) {
+        let mut judged = Vec::new();
+        for (id, known) in &mut self.executors {
+            if let Some(sample) = samples.iter().find(|sample| Some(sample.pid) == known.pid) {
+                known.sample = Some(*sample);
+                judged.push((*id, sample.rss_kb));
+            }
+        }
+        for (id, rss_kb) in judged {
+            self.apply(Event::Sampled(id, rss_kb), ctx);
+        }
+        self.publish();
+    }
+}
+
+/// Finish what runs within `grace`, give the rest back, end. Sent by the node.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain {
+    /// After this the children are killed and their attempts given back.
+    pub grace: Duration,
+}
+
+impl Handler<Drain> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, ctx: &mut Self::Context) {
+        self.draining = true;
+        self.apply(Event::Drain, ctx);
+        ctx.run_later(drain.grace, |supervisor, _| {
+            log::warn!("pool {}: attempts still run at the end of the grace period", supervisor.options.name);
+            for known in supervisor.executors.values() {
+                tell(&known.address, Kill(Reason::Shutdown));
+            }
+        });
+    }
+}

@@ -1,0 +1,36 @@
+//! One attempt, from its frame to its outcome.
+
+use crate::child::frames::RunAttempt;
+use crate::domain::outcome::{Failure, Outcome};
+use crate::domain::retry::SOFT_TIME_LIMIT;
+use crate::sources::{self, HttpClient, RunRequest};
+
+/// Runs an attempt within its soft limit.
+pub(super) async fn run(attempt: RunAttempt, http: HttpClient) -> Outcome {
+    let limit = attempt.soft_limit;
+    let source = match sources::connect(attempt.endpoint, http) {
+        Ok(source) => source,
+        Err(error) => return Outcome::Failed(Failure::permanent(error.code(), error.to_string())),
+    };
+    let request = RunRequest {
+        flow_id: attempt.flow_id,
+        input: attempt.input,
+        session_id: attempt.session_id,
+        input_component: attempt.input_component,
+        output_component: attempt.output_component,
+    };
+    match tokio::time::timeout(limit, source.run(&request)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::Failed(
+            Failure::transient(
+                SOFT_TIME_LIMIT,
+                format!(
+                    "The source did not answer within {} s (soft_time_limit_s). It may still finish the run; raise the \
+                     limit if the flow needs longer.",
+                    limit.as_secs_f64()
+                ),
+            )
+            .outcome_unknown(),
+        ),
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a command did not do what it was asked to, and the exit code that tells a script so.
+
+use std::io;
+
+use crate::store;
+
+/// Exit code: the arguments or the configuration can't be used.
+pub(super) const USAGE: u8 = 2;
+const FAILED: u8 = 1;
+const UNAVAILABLE: u8 = 69;
+const INTERNAL: u8 = 70;
+const UNFINISHED: u8 = 75;
+
+/// What went wrong. Every message says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The arguments, the environment or `.env` can't be used.
+    #[error("{0}")]
+    Usage(String),
+    /// The service answered, and said no.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What the service said.
+        message: String,
+    },
+    /// What was asked for was done, or looked for, and did not end well.
+    #[error("{0}")]
+    Failed(String),
+    /// Nothing answers.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A fault of this program.
+    #[error("{0}")]
+    Internal(String),
+    /// The service stopped before all was finished.
+    #[error("{0}")]
+    Unfinished(String),
+    /// What was to be printed could not be.
+    #[error("input or output failed: {0}")]
+    Output(#[from] io::Error),
+    /// The database.
+    #[error("{0}")]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// 0 done, 1 refused or failed, 2 usage or configuration, 69 nothing answers, 70 internal, 75 a stop passed its limits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Store(store::Error::Url(_)) => USAGE,
+            Self::Refused { .. } | Self::Failed(_) => FAILED,
+            Self::Unavailable(_) => UNAVAILABLE,
+            Self::Store(error) if error.is_transient() => UNAVAILABLE,
+            Self::Store(_) => FAILED,
+            Self::Internal(_) | Self::Output(_) => INTERNAL,
+            Self::Unfinished(_) => UNFINISHED,
+        }
+    }
+
+    /// Whether the same command may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 502..=504),
+            Self::Store(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Stable name of the reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Usage(_) => "usage",
+            Self::Refused { .. } => "refused",
+            Self::Failed(_) => "failed",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+            Self::Unfinished(_) => "unfinished",
+            Self::Output(_) => "output",
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    /// Whether the reader of our output went away (`| head`), which is its right.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

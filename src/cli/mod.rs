@@ -1,0 +1,229 @@
+//! The command line: what is typed becomes requests to a running service. `docs/CLI.md` describes it for users.
+//!
+//! Data goes to stdout and nothing else does; everything said to the user goes to stderr. A command is a file here;
+//! what all of them need is apart: `client` talks, `output` prints, `resolve` completes ids.
+
+mod client;
+mod completions;
+mod connection;
+mod db;
+mod demo;
+mod dev;
+mod environment;
+mod error;
+mod follow;
+mod json_text;
+mod output;
+mod prompt;
+mod render;
+mod resolve;
+mod schedule_form;
+mod schedules;
+mod serve;
+mod simulate;
+mod sources;
+mod submit;
+mod table;
+mod task_view;
+mod tasks;
+mod telemetry;
+mod worker;
+mod workflows;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::child;
+use client::Client;
+use connection::Remote;
+use environment::Environment;
+pub use error::Error;
+use output::{Format, Output};
+
+/// Spark runs workflows of LangFlow and other servers on a schedule, retries them and keeps their history.
+#[derive(Debug, Parser)]
+#[command(name = "automagik-spark", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    remote: Remote,
+    /// How to print: `table` to read, or `json` as the service sent it
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT",
+          hide_possible_values = true, help_heading = "Output")]
+    output: Format,
+    /// Say on stderr what is requested and answered
+    #[arg(long, global = true, help_heading = "Output")]
+    debug: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The whole service
+    Serve(serve::ServeArgs),
+    /// The whole service on a private PostgreSQL and Redis, to try it out
+    Dev(dev::DevArgs),
+    /// Servers that hold workflows
+    #[command(subcommand)]
+    Sources(sources::Command),
+    /// Workflows synced from sources
+    Workflows(connection::Group<workflows::Command>),
+    /// Runs of workflows
+    Tasks(connection::Group<tasks::Command>),
+    /// Rules that run workflows by the clock
+    Schedules(connection::Group<schedules::Command>),
+    /// The processes that run tasks
+    Worker(connection::Group<worker::Command>),
+    /// The database's schema
+    #[command(subcommand)]
+    Db(db::Command),
+    /// A server on loopback that behaves like LangFlow, to test with
+    Simulate(simulate::SimulateArgs),
+    /// What Spark reports about its use
+    #[command(subcommand)]
+    Telemetry(telemetry::Command),
+    /// A completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// The command by which the service starts its children; no user's command, so it is not described.
+const EXECUTOR: &str = "executor";
+
+/// What a command that talks to the service works with.
+struct Session {
+    client: Client,
+    out: Output,
+}
+
+/// Reads the arguments, does what they ask, and says how it went (the codes are those of [`Error::exit_code`]).
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // A child is started dozens of times a second: it does not wait for the whole command line to be described.
+    if args.get(1).is_some_and(|command| command == EXECUTOR) {
+        return finish(child::serve().map_err(|error| Error::Internal(error.to_string())));
+    }
+    let invoked_as = args.first().map(|name| invoked_name(Path::new(name))).unwrap_or_default();
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Also --help and --version; a reader that went away is no failure of theirs.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::USAGE));
+        }
+    };
+    if !matches!(cli.command, Command::Serve(_) | Command::Dev(_)) {
+        start_log(cli.debug);
+    }
+    finish(dispatch(cli, &invoked_as))
+}
+
+fn finish(result: Result<(), Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
+    let out = Output::new(cli.output);
+    let remote = cli.remote;
+    match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Dev(args) => dev::run(&out, &args),
+        Command::Sources(command) => {
+            let remote = remote.or(command.remote());
+            with_service(&remote, out, async |session| sources::run(&session, command).await)
+        }
+        Command::Workflows(group) => {
+            with_service(&remote.or(group.remote()), out, async |session| workflows::run(&session, group.command).await)
+        }
+        Command::Tasks(group) => {
+            with_service(&remote.or(group.remote()), out, async |session| tasks::run(&session, group.command).await)
+        }
+        Command::Schedules(group) => {
+            with_service(&remote.or(group.remote()), out, async |session| schedules::run(&session, group.command).await)
+        }
+        Command::Worker(group) => {
+            with_service(&remote.or(group.remote()), out, async |session| worker::run(&session, group.command).await)
+        }
+        Command::Db(command) => db::run(&out, command),
+        Command::Simulate(args) => simulate::run(&out, &args),
+        Command::Telemetry(command) => telemetry::run(&out, command),
+        Command::Completions(args) => completions::run(&out, args, invoked_as),
+    }
+}
+
+fn with_service(
+    remote: &Remote,
+    out: Output,
+    work: impl AsyncFnOnce(Session) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let target = connection::target(remote, &Environment::read(Path::new("."))?)?;
+    let client = Client::open(&target)?;
+    block_on(work(Session { client, out }))
+}
+
+/// Runs a command's work on a runtime of this thread: a client needs no more.
+fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Internal(format!("no runtime can be started: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// Logs to stderr, for commands that are no service: those say by their configuration what they log.
+fn start_log(debug: bool) {
+    let mut builder = env_logger::Builder::new();
+    if debug {
+        builder.filter_module("automagik_spark", log::LevelFilter::Debug);
+    } else {
+        builder.filter_level(log::LevelFilter::Warn);
+    }
+    // A second start (in a test of this process) keeps the first one's settings.
+    let _ = builder.try_init();
+}
+
+/// The name the program was called by: `spark` is a link to `automagik-spark`.
+fn invoked_name(program: &Path) -> String {
+    program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_service_may_be_named_before_or_after_the_command() {
+        for line in ["x --url http://a tasks list", "x tasks --url http://a list", "x tasks list --url http://a"] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            let Command::Tasks(group) = cli.command else { panic!("{line}") };
+            assert_eq!(cli.remote.or(group.remote()).url.as_deref(), Some("http://a"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_source_s_url_is_not_the_service_s() {
+        let line = "x --url http://spark sources add --type langflow --url http://flow --api-key k";
+        let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+        let Command::Sources(command) = cli.command else { panic!("{line}") };
+        let remote = cli.remote.or(command.remote());
+        assert_eq!(remote.url.as_deref(), Some("http://spark"));
+        assert!(remote.api_key.is_none());
+    }
+}

@@ -1,0 +1,219 @@
+//! `sources`: servers that hold workflows.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use super::client::Answer;
+use super::connection::{Remote, secret};
+use super::render::{field, relative, short_ids, time};
+use super::table::Column::{Drop, Keep, Shrink};
+use super::{Error, Session, resolve, submit};
+use crate::domain::clock::now;
+use crate::domain::source::{Secret, SourceKind};
+
+/// What to do with sources.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a server's workflows available; it is asked first whether it takes the key
+    Add(AddArgs),
+    /// Newest first
+    List(ListArgs),
+    /// Change what is given; a new url or key is tried first
+    Update(UpdateArgs),
+    /// Remove a source with its workflows, schedules and tasks
+    Delete(DeleteArgs),
+}
+
+/// A new source. `--url` and `--api-key` are the source's here; those of the service go before `sources`.
+#[derive(Args, Debug)]
+pub(super) struct AddArgs {
+    /// What to call it; made from the host if not given
+    #[arg(short, long)]
+    name: Option<String>,
+    /// What it is: langflow, automagik-hive, automagik-agents or http
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
+    kind: SourceKind,
+    /// The source's address
+    #[arg(id = "source_url", short = 'u', long = "url", value_name = "URL")]
+    url: String,
+    /// The source's own key; `-` reads it from stdin, where no list of processes shows it
+    #[arg(id = "source_key", short = 'k', long = "api-key", value_name = "KEY", value_parser = secret)]
+    api_key: Option<Secret>,
+    /// active or inactive
+    #[arg(short, long)]
+    status: Option<String>,
+}
+
+/// Which sources to list.
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    /// Only active or inactive ones
+    #[arg(short, long)]
+    status: Option<String>,
+    /// How many to pass over
+    #[arg(long)]
+    offset: Option<u64>,
+    #[command(flatten)]
+    remote: ListRemote,
+}
+
+/// What to change of a source. `--url` and `--api-key` are the source's here.
+#[derive(Args, Debug)]
+pub(super) struct UpdateArgs {
+    /// The source: its id, a beginning of it, its name or its url
+    source: String,
+    /// Its new name
+    #[arg(id = "new_name", short = 'n', long = "name", value_name = "NAME")]
+    name: Option<String>,
+    /// What it is from now on
+    #[arg(id = "new_type", short = 't', long = "type", value_name = "TYPE")]
+    kind: Option<SourceKind>,
+    /// Its new address
+    #[arg(id = "source_url", short = 'u', long = "url", value_name = "URL")]
+    url: Option<String>,
+    /// Its new key; `-` reads it from stdin
+    #[arg(id = "source_key", short = 'k', long = "api-key", value_name = "KEY", value_parser = secret)]
+    api_key: Option<Secret>,
+    /// active or inactive
+    #[arg(id = "new_status", short = 's', long = "status", value_name = "STATUS")]
+    status: Option<String>,
+}
+
+/// Which source to delete.
+#[derive(Args, Debug)]
+pub(super) struct DeleteArgs {
+    /// The source: its id, a beginning of it, its name or its url
+    source: String,
+    /// Also when it has workflows, which go with it
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    remote: ListRemote,
+}
+
+/// The service, after a command that has no `--url` of its own.
+#[derive(Args, Debug)]
+pub(super) struct ListRemote {
+    /// The service's address
+    #[arg(id = "service_url", long = "url", value_name = "URL", help_heading = "Service")]
+    url: Option<String>,
+    /// The service's key
+    #[arg(id = "service_key", long = "api-key", value_name = "KEY", value_parser = secret, help_heading = "Service")]
+    api_key: Option<Secret>,
+}
+
+impl Command {
+    /// The service, if it was named after the command.
+    pub(super) fn remote(&self) -> Remote {
+        match self {
+            Self::List(ListArgs { remote, .. }) | Self::Delete(DeleteArgs { remote, .. }) => {
+                Remote { url: remote.url.clone(), api_key: remote.api_key.clone() }
+            }
+            Self::Add(_) | Self::Update(_) => Remote::default(),
+        }
+    }
+}
+
+pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error> {
+    match command {
+        Command::Add(args) => add(session, args).await,
+        Command::List(args) => {
+            let page = session.client.get(&["sources"]).query("status", args.status).query("limit", Some(100));
+            let answer = page.query("offset", args.offset).send().await?;
+            show(session, &answer, false)?;
+            session.out.page_hint(&answer);
+            Ok(())
+        }
+        Command::Update(args) => update(session, args).await,
+        Command::Delete(args) => delete(session, args).await,
+    }
+}
+
+async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
+    let body = fields([
+        ("source_type", Some(args.kind.as_str().to_owned())),
+        ("url", Some(args.url)),
+        ("name", args.name),
+        ("api_key", read_key(args.api_key)?),
+    ]);
+    let mut answer = session.client.post(&["sources"]).json(&body).send().await?;
+    // A new source is active; any other state is a change of it.
+    if let Some(status) = args.status.filter(|status| *status != field(&answer.value, "status")) {
+        let id = field(&answer.value, "id");
+        answer = session.client.patch(&["sources", &id]).json(&fields([("status", Some(status))])).send().await?;
+    }
+    show(session, &answer, true)
+}
+
+async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
+    let body = fields([
+        ("name", args.name),
+        ("source_type", args.kind.map(|kind| kind.as_str().to_owned())),
+        ("url", args.url),
+        ("api_key", read_key(args.api_key)?),
+        ("status", args.status),
+    ]);
+    if body.as_object().is_some_and(Map::is_empty) {
+        let message = "nothing to change is given; say --name, --type, --url, --api-key or --status";
+        return Err(Error::Usage(message.to_owned()));
+    }
+    let id = resolve::id(&session.client, &resolve::SOURCE, &args.source).await?;
+    show(session, &session.client.patch(&["sources", &id]).json(&body).send().await?, true)
+}
+
+async fn delete(session: &Session, args: DeleteArgs) -> Result<(), Error> {
+    let source = resolve::item(&session.client, &resolve::SOURCE, &args.source).await?;
+    let (id, url) = (field(&source, "id"), field(&source, "url"));
+    if !args.force {
+        let page =
+            session.client.get(&["workflows"]).query("source", Some(&url)).query("limit", Some(1)).send().await?;
+        if !page.items().is_empty() {
+            let count = page.value.get("total").map_or_else(|| page.items().len().to_string(), Value::to_string);
+            return Err(Error::Failed(format!(
+                "source {url} has {count} workflow(s); they, their schedules and their tasks would go with it; say \
+                 --force if that is meant"
+            )));
+        }
+    }
+    let answer = session.client.delete(&["sources", &id]).send().await?;
+    session.out.done(&answer, &format!("source {id} ({url}) is deleted"))
+}
+
+fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Error> {
+    if session.out.is_json() {
+        return session.out.json(answer);
+    }
+    let sources = if is_one { std::slice::from_ref(&answer.value) } else { answer.items() };
+    let mut ids: Vec<String> = sources.iter().map(|source| field(source, "id")).collect();
+    if !is_one {
+        ids = short_ids(&ids);
+    }
+    let now = now();
+    let rows = ids.into_iter().zip(sources).map(|(id, source)| {
+        vec![
+            id,
+            field(source, "name"),
+            field(source, "source_type"),
+            field(source, "url"),
+            field(source, "status"),
+            version(&source["version_info"]),
+            relative(time(source, "created_at"), now),
+        ]
+    });
+    let columns =
+        [Keep("ID"), Shrink("NAME"), Keep("TYPE"), Shrink("URL"), Keep("STATUS"), Drop("VERSION"), Drop("CREATED")];
+    session.out.rows(&columns, rows.collect(), "no sources; `automagik-spark sources add` adds one")
+}
+
+fn version(info: &Value) -> String {
+    if info.is_object() { field(info, "version") } else { super::render::text(info) }
+}
+
+fn read_key(key: Option<Secret>) -> Result<Option<String>, Error> {
+    key.map(|key| submit::read_input(key.expose())).transpose()
+}
+
+fn fields<const N: usize>(fields: [(&str, Option<String>); N]) -> Value {
+    let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))));
+    Value::Object(given.collect::<Map<_, _>>())
+}

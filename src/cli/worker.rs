@@ -1,0 +1,72 @@
+//! `worker`: the processes that run tasks.
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::render::{field, first_field, relative, time};
+use super::table::Column::{Drop, Keep, Shrink};
+use super::{Error, Session};
+use crate::domain::clock::now;
+
+/// What to know about workers.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Every worker with its pool, load and memory
+    Status,
+}
+
+pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error> {
+    let Command::Status = command;
+    let answer = session.client.get(&["workers"]).send().await?;
+    if session.out.is_json() {
+        return session.out.json(&answer);
+    }
+    let now = now();
+    let rows = answer.items().iter().map(|worker| {
+        vec![
+            first_field(worker, &["id", "executor_id", "executor"]),
+            field(worker, "pool"),
+            field(worker, "state"),
+            field(worker, "pid"),
+            field(worker, "queues"),
+            active(worker),
+            first_field(worker, &["tasks_done", "tasks"]),
+            memory(worker),
+            cpu(worker),
+            relative(time(worker, "started_at"), now),
+            first_field(worker, &["last_recycle_reason", "last_recycle"]),
+        ]
+    });
+    let columns = [
+        Keep("ID"),
+        Keep("POOL"),
+        Keep("STATE"),
+        Keep("PID"),
+        Shrink("QUEUES"),
+        Keep("ACTIVE"),
+        Drop("DONE"),
+        Drop("MEMORY"),
+        Drop("CPU"),
+        Drop("STARTED"),
+        Drop("LAST RECYCLED"),
+    ];
+    session.out.rows(&columns, rows.collect(), "no workers; the service runs without the role `worker`")
+}
+
+/// How many attempts run, whether they are counted or listed.
+fn active(worker: &Value) -> String {
+    match worker.get("active_attempts") {
+        Some(Value::Array(attempts)) => attempts.len().to_string(),
+        _ => first_field(worker, &["active_attempts", "active"]),
+    }
+}
+
+fn memory(worker: &Value) -> String {
+    let kb = worker["rss_kb"].as_u64().or_else(|| worker["rss_bytes"].as_u64().map(|bytes| bytes / 1024));
+    kb.map(|kb| format!("{} MB", kb / 1024)).unwrap_or_default()
+}
+
+fn cpu(worker: &Value) -> String {
+    let percent = worker["cpu_percent"].as_f64().or_else(|| worker["cpu"].as_f64());
+    percent.map(|percent| format!("{percent:.0} %")).unwrap_or_default()
+}

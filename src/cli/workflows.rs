@@ -1,0 +1,219 @@
+//! `workflows`: flows of sources that Spark knows.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::Answer;
+use super::render::{field, relative, short_ids, shorten, time};
+use super::submit::SubmitArgs;
+use super::table::Column::{Drop, Keep, Shrink};
+use super::{Error, Session, resolve, submit};
+use crate::domain::clock::now;
+
+/// What to do with workflows.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Newest first
+    List(ListArgs),
+    /// Bring a flow of a source into Spark, or up to date; without FLOW_ID, list the flows that sources offer
+    Sync(SyncArgs),
+    /// Ask for a run, and print the task
+    Run(SubmitArgs),
+    /// Remove a workflow with its tasks and schedules
+    Delete(DeleteArgs),
+}
+
+/// Which workflows to list.
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    /// Only of this source: its url or name
+    #[arg(long)]
+    source: Option<String>,
+    /// Only with this name
+    #[arg(long)]
+    name: Option<String>,
+    /// Only of this folder
+    #[arg(long)]
+    folder: Option<String>,
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    /// How many to pass over
+    #[arg(long)]
+    offset: Option<u64>,
+}
+
+/// Which flow to sync.
+#[derive(Args, Debug)]
+pub(super) struct SyncArgs {
+    /// The flow's id in its source
+    flow_id: Option<String>,
+    /// The source: its url, its name, its id or a beginning of it; not needed while there is only one
+    #[arg(long)]
+    source: Option<String>,
+    /// The component that takes the input; found by itself if not given
+    #[arg(long, value_name = "ID", requires = "flow_id")]
+    input_component: Option<String>,
+    /// The component whose answer is the result; found by itself if not given
+    #[arg(long, value_name = "ID", requires = "flow_id")]
+    output_component: Option<String>,
+    /// Which page of the offered flows to show
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    page: u32,
+    /// How many flows a page has
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    page_size: u32,
+}
+
+/// Which workflow to delete.
+#[derive(Args, Debug)]
+pub(super) struct DeleteArgs {
+    /// The workflow: its id, a beginning of it, or its name
+    workflow: String,
+}
+
+pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error> {
+    match command {
+        Command::List(args) => list(session, args).await,
+        Command::Sync(SyncArgs { flow_id: Some(flow), source, input_component, output_component, .. }) => {
+            let body = json!({
+                "source_url": source_url(session, source.as_deref()).await?,
+                "input_component": input_component,
+                "output_component": output_component,
+            });
+            let answer = session.client.post(&["workflows", "sync", &flow]).json(&without_nulls(body)).send().await?;
+            show(session, &answer, true)
+        }
+        Command::Sync(args) => remote_flows(session, args).await,
+        Command::Run(args) => submit::run(session, args).await,
+        Command::Delete(args) => {
+            let id = resolve::id(&session.client, &resolve::WORKFLOW, &args.workflow).await?;
+            let answer = session.client.delete(&["workflows", &id]).send().await?;
+            session.out.done(&answer, &format!("workflow {id} is deleted"))
+        }
+    }
+}
+
+async fn list(session: &Session, args: ListArgs) -> Result<(), Error> {
+    let request = session
+        .client
+        .get(&["workflows"])
+        .query("source", args.source)
+        .query("name", args.name)
+        .query("folder", args.folder)
+        .query("limit", Some(args.limit))
+        .query("offset", args.offset);
+    let answer = request.send().await?;
+    show(session, &answer, false)?;
+    session.out.page_hint(&answer);
+    Ok(())
+}
+
+async fn remote_flows(session: &Session, args: SyncArgs) -> Result<(), Error> {
+    let source = match &args.source {
+        Some(source) => Some(source_url(session, Some(source)).await?),
+        None => None,
+    };
+    let request =
+        session.client.get(&["workflows", "remote"]).query("simplified", Some(true)).query("source_url", source);
+    let answer = request.send().await?;
+    if let Some(warnings) = answer.header("warnings") {
+        session.out.say(&format!("warning: {warnings}"));
+    }
+    if session.out.is_json() {
+        return session.out.json(&answer);
+    }
+    let flows = answer.items();
+    let size = usize::try_from(args.page_size).unwrap_or(usize::MAX);
+    let passed = usize::try_from(args.page - 1).unwrap_or(usize::MAX).saturating_mul(size);
+    let rows: Vec<Vec<String>> = flows.iter().skip(passed).take(size).map(flow_row).collect();
+    let shown = rows.len();
+    session.out.rows(
+        &[Keep("FLOW ID"), Shrink("NAME"), Shrink("SOURCE"), Shrink("DESCRIPTION")],
+        rows,
+        "no flows here",
+    )?;
+    if shown < flows.len() {
+        session.out.say(&format!("{shown} of {} flows shown; --page and --page-size show others", flows.len()));
+    }
+    if shown > 0 {
+        session.out.say("`automagik-spark workflows sync FLOW_ID --source URL` brings one into Spark");
+    }
+    Ok(())
+}
+
+fn flow_row(flow: &Value) -> Vec<String> {
+    vec![
+        field(flow, "id"),
+        shorten(&field(flow, "name"), 40),
+        field(&flow["origin"], "source_url"),
+        shorten(&field(flow, "description"), 60),
+    ]
+}
+
+/// The url of the source that was typed. None typed is fine while there is only one.
+async fn source_url(session: &Session, typed: Option<&str>) -> Result<String, Error> {
+    match typed {
+        Some(url) if url.contains("://") => Ok(url.to_owned()),
+        Some(name) => resolve::item(&session.client, &resolve::SOURCE, name).await.map(|item| field(&item, "url")),
+        None => {
+            let (sources, _) = resolve::all(&session.client, "sources", 1).await?;
+            match sources.as_slice() {
+                [] => Err(Error::Failed("there is no source yet; `automagik-spark sources add` adds one".to_owned())),
+                [only] => Ok(field(only, "url")),
+                several => Err(Error::Usage(format!(
+                    "there are {} sources; say with --source which one has the flow: {}",
+                    several.len(),
+                    several.iter().take(5).map(|source| field(source, "name")).collect::<Vec<_>>().join(", ")
+                ))),
+            }
+        }
+    }
+}
+
+fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Error> {
+    if session.out.is_json() {
+        return session.out.json(answer);
+    }
+    let workflows = if is_one { std::slice::from_ref(&answer.value) } else { answer.items() };
+    let mut ids: Vec<String> = workflows.iter().map(|workflow| field(workflow, "id")).collect();
+    if !is_one {
+        ids = short_ids(&ids);
+    }
+    let now = now();
+    let rows = ids.into_iter().zip(workflows).map(|(id, workflow)| {
+        vec![
+            id,
+            shorten(&field(workflow, "name"), 40),
+            field(workflow, "latest_run"),
+            counts(workflow),
+            field(workflow, "source"),
+            field(workflow, "folder_name"),
+            relative(time(workflow, "updated_at"), now),
+        ]
+    });
+    let columns = [
+        Keep("ID"),
+        Shrink("NAME"),
+        Keep("LATEST RUN"),
+        Drop("TASKS (FAILED)"),
+        Shrink("SOURCE"),
+        Drop("FOLDER"),
+        Drop("UPDATED"),
+    ];
+    session.out.rows(&columns, rows.collect(), "no workflows; `automagik-spark workflows sync` shows what there is")
+}
+
+fn counts(workflow: &Value) -> String {
+    match (field(workflow, "task_count"), field(workflow, "failed_task_count")) {
+        (tasks, _) if tasks.is_empty() => String::new(),
+        (tasks, failed) => format!("{tasks} ({failed})"),
+    }
+}
+
+fn without_nulls(mut body: Value) -> Value {
+    if let Value::Object(fields) = &mut body {
+        fields.retain(|_, value| !value.is_null());
+    }
+    body
+}

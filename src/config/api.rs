@@ -1,0 +1,103 @@
+//! Section `[api]`, and who may reach it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::read::Reader;
+use crate::domain::source::Secret;
+
+/// How the API is served.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Accepted API keys; none means that no key is asked for, which only loopback may have.
+    pub keys: Vec<Secret>,
+    /// Origins whose pages may call the API, without trailing slash.
+    pub cors_origins: Vec<String>,
+    /// Threads that serve HTTP.
+    pub workers: usize,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Whether metrics need no key.
+    pub metrics_open: bool,
+}
+
+impl ApiConfig {
+    /// Where to listen.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    /// `serves`: whether this node listens at all.
+    pub(super) fn read(reader: &mut Reader, serves: bool) -> Self {
+        let keys = keys(reader);
+        let host = host(reader, !keys.is_empty(), serves);
+        Self {
+            host,
+            port: reader.whole("api.port", 0..=65535),
+            keys,
+            cors_origins: cors_origins(reader),
+            workers: usize::from(reader.whole::<u16>("api.workers", 1..=256)),
+            max_body_bytes: reader.whole::<u32>("api.max_body_bytes", 1024..=1 << 30) as usize,
+            metrics_open: reader.flag("api.metrics_open"),
+        }
+    }
+}
+
+fn keys(reader: &mut Reader) -> Vec<Secret> {
+    let keys = reader.list("api.keys");
+    // Other characters can't stand in a header, so such a key would never match.
+    if keys.iter().any(|key| key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic())) {
+        reader.problem("api.keys", "must be texts of visible ASCII characters; leave the list empty for no key");
+    }
+    if keys.iter().any(|key| (1..16).contains(&key.len())) {
+        let origin = reader.origin("api.keys").to_owned();
+        reader.warnings.push(format!("api.keys ({origin}) has a key of less than 16 characters: it can be guessed"));
+    }
+    keys.into_iter().map(Secret::new).collect()
+}
+
+fn host(reader: &mut Reader, has_key: bool, serves: bool) -> IpAddr {
+    let host = match reader.unless_auto("api.host") {
+        None => {
+            let host = if has_key { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+            reader.resolve("api.host", host);
+            host.into()
+        }
+        Some(text) if text.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.into(),
+        Some(text) => text.trim_matches(['[', ']']).parse().unwrap_or_else(|_| {
+            reader.wrong("api.host", "an IP address such as 127.0.0.1, 0.0.0.0 or ::1, or localhost");
+            IpAddr::from(Ipv4Addr::LOCALHOST)
+        }),
+    };
+    // A problem with the keys themselves is not a missing key.
+    if serves && !has_key && !host.is_loopback() && reader.is_sound(&["api.keys"]) {
+        let message = format!(
+            "without an API key the service listens on loopback only, and {host} is not loopback; set \
+             AUTOMAGIK_SPARK_API_KEY (or api.keys), or use 127.0.0.1"
+        );
+        reader.problem("api.host", message);
+    }
+    host
+}
+
+fn cors_origins(reader: &mut Reader) -> Vec<String> {
+    let origins = reader.list("api.cors_origins");
+    let is_origin = |text: &String| {
+        url::Url::parse(text).is_ok_and(|url| {
+            ["http", "https"].contains(&url.scheme())
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.username().is_empty()
+        })
+    };
+    if let Some(bad) = origins.iter().find(|origin| !is_origin(origin)) {
+        let message = format!(
+            "must be origins such as https://example.org, not `{bad}`; `*` is not possible because requests carry a key"
+        );
+        reader.problem("api.cors_origins", message);
+    }
+    origins.into_iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect()
+}

@@ -1,0 +1,180 @@
+//! The configuration: what was written (`raw`), where it stands (`load`, `env`, `flags`, `profile`), and what it means
+//! ([`Config`]). Every problem is reported at once, with its key and its origin.
+//!
+//! Only `node` and `cli` take a [`Config`]; what is below them takes options of its own.
+
+mod api;
+mod env;
+mod error;
+mod flags;
+mod load;
+mod place;
+mod pool;
+mod profile;
+mod raw;
+mod read;
+mod secret_file;
+mod servers;
+mod service;
+mod show;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use self::api::ApiConfig;
+pub use self::error::{Error, Errors, Problem};
+pub use self::flags::Flags;
+pub use self::load::LoadOptions;
+pub use self::pool::PoolConfig;
+pub use self::profile::{PROFILES, Profile};
+pub use self::secret_file::{EncryptionKey, canonical_key};
+pub use self::servers::{DatabaseConfig, RedisConfig};
+pub use self::service::{BeatConfig, JanitorConfig, LogConfig, LogFormat, MonitorConfig, NodeConfig, Role};
+pub use self::worker::WorkerConfig;
+
+use self::read::Reader;
+
+/// The configuration, validated.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The profile it is based on.
+    pub profile: Profile,
+    /// What the installation is for; changes no behaviour.
+    pub environment: String,
+    /// Timezone of schedules that name none.
+    pub timezone: chrono_tz::Tz,
+    /// Input of schedules that give none.
+    pub default_input: String,
+    /// Directory of what Spark keeps on this machine; need not exist.
+    pub state_dir: PathBuf,
+    /// Where the command line finds the service, without trailing slash.
+    pub remote_url: String,
+    /// Where the encryption key comes from.
+    pub encryption_key: EncryptionKey,
+    /// The API.
+    pub api: ApiConfig,
+    /// PostgreSQL.
+    pub database: DatabaseConfig,
+    /// Redis.
+    pub redis: RedisConfig,
+    /// How attempts are run.
+    pub worker: WorkerConfig,
+    /// The pools, at least one.
+    pub pools: Vec<PoolConfig>,
+    /// Schedules.
+    pub beat: BeatConfig,
+    /// Cleaning up.
+    pub janitor: JanitorConfig,
+    /// This node.
+    pub node: NodeConfig,
+    /// Measuring.
+    pub monitor: MonitorConfig,
+    /// Logging.
+    pub log: LogConfig,
+    /// The operator's file, if one was read.
+    pub file: Option<PathBuf>,
+    /// What is not wrong but should be known.
+    pub warnings: Vec<String>,
+    explained: Vec<Explained>,
+}
+
+/// A key, its value and where that came from, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// Path of the key.
+    pub key: String,
+    /// The value, masked where it is secret; what `auto` came to is in brackets.
+    pub value: String,
+    /// Where it came from.
+    pub origin: String,
+}
+
+impl Config {
+    /// Reads all layers and makes sense of them. Changes nothing on the machine.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn load(options: &LoadOptions) -> Result<Self, Errors> {
+        let loaded = load::load(options);
+        let mut reader = Reader {
+            values: loaded.values,
+            problems: loaded.problems,
+            warnings: loaded.warnings,
+            resolved: BTreeMap::new(),
+        };
+        let node = NodeConfig::read(&mut reader);
+        let state_dir = place::state_dir(&mut reader, &options.env);
+        let api = ApiConfig::read(&mut reader, node.has(Role::Api));
+        let config = Self {
+            profile: loaded.profile,
+            environment: reader.text("environment"),
+            timezone: reader.parsed("timezone", "an IANA timezone such as UTC or Europe/Berlin", chrono_tz::UTC),
+            default_input: default_input(&mut reader),
+            remote_url: place::remote_url(&mut reader, api.port),
+            encryption_key: place::encryption_key(&mut reader, &state_dir),
+            state_dir,
+            api,
+            database: DatabaseConfig::read(&mut reader),
+            redis: RedisConfig::read(&mut reader),
+            worker: WorkerConfig::read(&mut reader),
+            pools: pool::read(&mut reader, node.has(Role::Worker)),
+            beat: BeatConfig::read(&mut reader),
+            janitor: JanitorConfig::read(&mut reader),
+            node,
+            monitor: MonitorConfig::read(&mut reader),
+            log: LogConfig::read(&mut reader),
+            file: loaded.file,
+            warnings: Vec::new(),
+            explained: Vec::new(),
+        };
+        if !reader.problems.is_empty() {
+            return Err(Errors(reader.problems));
+        }
+        let explained = explain(&reader, &config.pools);
+        Ok(Self { warnings: reader.warnings, explained, ..config })
+    }
+
+    /// Every key with its value and origin: top-level keys first, then section by section.
+    pub fn explain(&self) -> &[Explained] {
+        &self.explained
+    }
+}
+
+/// Blanks are part of an input.
+fn default_input(reader: &mut Reader) -> String {
+    let trimmed = reader.text("default_input");
+    reader.values.get("default_input").map_or(trimmed, ToString::to_string)
+}
+
+fn explain(reader: &Reader, pools: &[PoolConfig]) -> Vec<Explained> {
+    let is_pool = |key: &str| key == "pools" || key.starts_with("pools[");
+    let mut lines: Vec<Explained> = reader
+        .values
+        .iter()
+        .filter(|(key, _)| !is_pool(key))
+        .map(|(key, value)| {
+            let shown = show::shown(key, value);
+            let value = match reader.resolved.get(key) {
+                Some(resolved) => format!("auto ({resolved})"),
+                None => shown,
+            };
+            Explained { key: key.clone(), value, origin: reader.origin(key).to_owned() }
+        })
+        .collect();
+    lines.sort_by_key(|line| line.key.contains('.'));
+    lines.extend(pools.iter().map(|pool| Explained {
+        key: format!("pools.{}", pool.name),
+        value: format!(
+            "queues {}; {} workers of {} threads",
+            pool.queues.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            pool.workers,
+            pool.threads
+        ),
+        origin: reader.origin("pools").to_owned(),
+    }));
+    lines
+}
+
+#[cfg(test)]
+mod tests;

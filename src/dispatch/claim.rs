@@ -1,0 +1,66 @@
+//! Claiming what was taken out of a mailbox.
+
+use std::sync::Arc;
+
+use super::{Dispatch, Error};
+use crate::domain::clock;
+use crate::domain::ids::TaskId;
+use crate::domain::outcome::{Failure, Outcome};
+use crate::domain::source::Endpoint;
+use crate::store::claim::{Attempt, Claimed};
+
+/// A claimed task that can be run.
+#[derive(Debug)]
+pub struct Job {
+    /// The claimed task.
+    pub claimed: Claimed,
+    /// Its source.
+    pub endpoint: Endpoint,
+}
+
+impl Job {
+    /// The attempt.
+    pub fn attempt(&self) -> &Attempt {
+        &self.claimed.attempt
+    }
+}
+
+impl Dispatch {
+    /// Begins attempts for a pool of those tasks that are pending. A task whose source's key can't be decrypted fails here.
+    ///
+    /// # Errors
+    /// The database is away. Whatever was claimed all the same is found by reconciling.
+    pub async fn claim(&self, pool: &Arc<str>, ids: Vec<TaskId>) -> Result<Vec<Job>, Error> {
+        let in_flight = &self.inner.in_flight;
+        let ids = in_flight.begin(pool, ids);
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.inner.stats.claim.add(ids.len());
+        let claimed = match self.inner.store.claim(ids.clone(), self.inner.node, clock::now()).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                in_flight.not_claimed(ids);
+                return Err(error.into());
+            }
+        };
+        for claimed in &claimed {
+            in_flight.claimed(claimed.attempt.task, claimed.attempt.number);
+        }
+        let got: std::collections::HashSet<TaskId> = claimed.iter().map(|claimed| claimed.attempt.task).collect();
+        in_flight.not_claimed(ids.into_iter().filter(|id| !got.contains(id)));
+        Ok(claimed.into_iter().filter_map(|claimed| self.job(claimed)).collect())
+    }
+
+    fn job(&self, mut claimed: Claimed) -> Option<Job> {
+        let unopened = Err(crate::store::Error::Interrupted);
+        match std::mem::replace(&mut claimed.endpoint, unopened) {
+            Ok(endpoint) => Some(Job { claimed, endpoint }),
+            Err(error) => {
+                let failure = Failure::permanent(error.code(), error.to_string());
+                self.record(claimed.attempt, Outcome::Failed(failure));
+                None
+            }
+        }
+    }
+}

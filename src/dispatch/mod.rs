@@ -1,0 +1,158 @@
+//! The use cases that HTTP, beat, supervisors and the janitor share: how a task enters, is claimed, ends, and is found
+//! again when something was lost.
+
+pub mod change;
+pub mod claim;
+mod error;
+mod feed;
+pub mod health;
+mod in_flight;
+pub mod lease;
+mod reconcile;
+mod record;
+pub mod roster;
+pub mod stats;
+mod submit;
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, broadcast};
+
+use crate::domain::ids::{NodeId, TaskId};
+use crate::domain::retry::RetryOptions;
+use crate::domain::task::{NewTask, PendingTask};
+use crate::mailbox::Mailbox;
+use crate::store::Store;
+use crate::store::batch::Batcher;
+use crate::store::outcome::AttemptEnd;
+
+pub use error::Error;
+pub use in_flight::InFlight;
+
+use health::Health;
+use lease::Lease;
+use roster::Roster;
+use stats::Stats;
+
+/// Aborts that may wait for a supervisor; one that is overrun finds out by reconciling.
+const ABORTS_WAITING: usize = 4_096;
+
+/// Limits of the use cases.
+#[derive(Clone, Debug)]
+pub struct DispatchOptions {
+    /// Submitted tasks that may wait for their batch; more are refused.
+    pub submits_waiting: usize,
+    /// Most rows of one statement.
+    pub max_batch: usize,
+    /// Trying again.
+    pub retry: RetryOptions,
+}
+
+/// The facade: cheap to clone.
+#[derive(Clone)]
+pub struct Dispatch {
+    inner: Arc<Inner>,
+    submits: Batcher<NewTask, Result<(), Error>>,
+    feeds: Batcher<PendingTask, ()>,
+    ends: Batcher<AttemptEnd, ()>,
+}
+
+struct Inner {
+    node: NodeId,
+    store: Store,
+    mailbox: Mailbox,
+    retry: RetryOptions,
+    in_flight: InFlight,
+    roster: Roster,
+    health: Health,
+    lease: Lease,
+    stats: Stats,
+    beat: Notify,
+    aborts: broadcast::Sender<TaskId>,
+}
+
+impl Dispatch {
+    /// Starts the batchers on the shared runtime.
+    pub fn start(node: NodeId, store: Store, mailbox: Mailbox, options: &DispatchOptions, runtime: &Handle) -> Self {
+        let inner = Arc::new(Inner {
+            node,
+            store,
+            mailbox,
+            retry: options.retry.clone(),
+            in_flight: InFlight::default(),
+            roster: Roster::default(),
+            health: Health::default(),
+            lease: Lease::default(),
+            stats: Stats::default(),
+            beat: Notify::new(),
+            aborts: broadcast::channel(ABORTS_WAITING).0,
+        });
+        let feeds = feed::start(&inner, options, runtime);
+        let submits = submit::start(&inner, feeds.clone(), options, runtime);
+        let ends = record::start(&inner, feeds.clone(), options, runtime);
+        Self { inner, submits, feeds, ends }
+    }
+
+    /// Asks for a running task of this node to be stopped; its row has been moved already. Best effort: what is missed
+    /// here is found by reconciling.
+    pub fn abort(&self, task: TaskId) {
+        // Nobody listens on a node without executors.
+        drop(self.inner.aborts.send(task));
+    }
+
+    /// What [`Dispatch::abort`] asks for from now on.
+    pub fn aborts(&self) -> broadcast::Receiver<TaskId> {
+        self.inner.aborts.subscribe()
+    }
+
+    /// Tells beat that something may be due earlier than it thinks.
+    pub fn wake_beat(&self) {
+        self.inner.beat.notify_one();
+    }
+
+    /// Completes when beat is to look again.
+    pub async fn beat_woken(&self) {
+        self.inner.beat.notified().await;
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The mailboxes.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.inner.mailbox
+    }
+
+    /// The executors of this node.
+    pub fn roster(&self) -> &Roster {
+        &self.inner.roster
+    }
+
+    /// What the monitor saw last.
+    pub fn health(&self) -> &Health {
+        &self.inner.health
+    }
+
+    /// This node's lease.
+    pub fn lease(&self) -> &Lease {
+        &self.inner.lease
+    }
+
+    /// How much was done in how many batches.
+    pub fn stats(&self) -> &Stats {
+        &self.inner.stats
+    }
+
+    /// The attempts that this node has begun and not yet stored the end of.
+    pub fn in_flight(&self) -> &InFlight {
+        &self.inner.in_flight
+    }
+}

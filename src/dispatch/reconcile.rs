@@ -1,0 +1,142 @@
+//! Finding what was lost: ids that vanished from mailboxes, attempts whose node or claim vanished, attempts that no
+//! longer count. Every rule may be applied at any time and as often as one likes.
+
+use std::time::Duration;
+
+use super::{Dispatch, Error};
+use crate::domain::clock;
+use crate::domain::ids::TaskId;
+use crate::domain::outcome::{Lost, Outcome};
+use crate::domain::queue::QueueName;
+use crate::store::claim::Attempt;
+
+/// Rows that one look takes.
+const PAGE: i64 = 1_000;
+
+impl Dispatch {
+    /// Feeds the oldest tasks that are pending for longer than `grace`, whether or not their mailbox has them. Returns
+    /// how many there were. For a pool whose mailboxes are empty.
+    ///
+    /// # Errors
+    /// The database or Redis is away.
+    pub async fn refeed_stale(&self, queues: Vec<QueueName>, grace: Duration) -> Result<usize, Error> {
+        let stale = self.inner.store.pending_since(queues, clock::now() - grace, None, PAGE).await?;
+        let count = stale.len();
+        self.feed(stale);
+        Ok(count)
+    }
+
+    /// Puts ids that were taken out of their mailboxes back.
+    ///
+    /// # Errors
+    /// The database is away; they are found again when they are stale.
+    pub async fn put_back(&self, ids: Vec<TaskId>) -> Result<(), Error> {
+        if !ids.is_empty() {
+            self.feed(self.inner.store.pending_of(ids).await?);
+        }
+        Ok(())
+    }
+
+    /// Compares every mailbox with what PostgreSQL has pending for longer than `grace`, and feeds the whole queue where
+    /// ids are missing. Returns how many tasks were fed.
+    ///
+    /// # Errors
+    /// The database or Redis is away.
+    pub async fn refeed_missing(&self, grace: Duration) -> Result<usize, Error> {
+        let before = clock::now() - grace;
+        let counts = self.inner.store.pending_counts(before).await?;
+        let queues: Vec<QueueName> = counts.iter().map(|(queue, _)| queue.clone()).collect();
+        let lengths = match self.inner.mailbox.lengths(queues).await {
+            Ok(lengths) => lengths,
+            Err(error) => {
+                log::debug!("mailboxes can't be compared: {error}");
+                return Ok(0);
+            }
+        };
+        let mut fed = 0;
+        for ((queue, pending), length) in counts.into_iter().zip(lengths) {
+            if length < pending {
+                fed += self.refeed_queue(queue, before).await?;
+            }
+        }
+        Ok(fed)
+    }
+
+    async fn refeed_queue(&self, queue: QueueName, before: chrono::DateTime<chrono::Utc>) -> Result<usize, Error> {
+        let mut fed = 0;
+        let mut after = None;
+        loop {
+            let page = self.inner.store.pending_since(vec![queue.clone()], before, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(fed) };
+            after = Some((last.pending_at, last.id));
+            fed += page.len();
+            // Straight into Redis, page by page: the batcher's queue is for what is new.
+            if let Err(error) = self.inner.mailbox.feed(page).await {
+                log::debug!("a mailbox can't be refilled: {error}");
+                return Ok(fed);
+            }
+        }
+    }
+
+    /// Gives back the tasks of dead nodes: of those that are no longer known at once, of those whose lease ran out only
+    /// while this node's own [lease](super::lease) is steady. Returns how many there were.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn take_over_abandoned(&self) -> Result<usize, Error> {
+        let now = clock::now();
+        let expired_before = self.inner.lease.is_steady(now).then_some(now);
+        let abandoned = self.inner.store.abandoned(self.inner.node, expired_before, PAGE).await?;
+        let count = abandoned.len();
+        for attempt in abandoned {
+            self.record(attempt, lost("node_dead", "The node that ran the attempt ended without finishing it."));
+        }
+        Ok(count)
+    }
+
+    /// Forgets nodes whose lease ran out so long ago, while this node's own lease is steady.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn forget_dead_nodes(&self, after: Duration) -> Result<(), Error> {
+        let now = clock::now();
+        if self.inner.lease.is_steady(now) {
+            self.inner.store.forget_expired_nodes(now - after).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back tasks that PostgreSQL has running on this node and that it does not run. Returns how many.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn give_back_unknown(&self) -> Result<usize, Error> {
+        let running = self.inner.store.running_of(self.inner.node).await?;
+        // Looked up after the query: an attempt that ended in between is no longer in flight, and giving it back
+        // changes nothing, for its task does not run any more.
+        let unknown: Vec<Attempt> =
+            running.into_iter().filter(|attempt| !self.inner.in_flight.contains(attempt.task)).collect();
+        let count = unknown.len();
+        for attempt in unknown {
+            // The answer to its claim was lost, so it never ran.
+            self.record(attempt, Outcome::NotStarted);
+        }
+        Ok(count)
+    }
+
+    /// The tasks in flight whose attempt no longer counts: cancelled, deleted or taken over. They are to be aborted.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn overtaken(&self) -> Result<Vec<TaskId>, Error> {
+        let attempts = self.inner.in_flight.attempts();
+        if attempts.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.inner.store.no_longer_running(attempts).await?)
+    }
+}
+
+fn lost(code: &str, message: &str) -> Outcome {
+    Outcome::Lost(Lost { code: code.to_owned(), message: message.to_owned() })
+}

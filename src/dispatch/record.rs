@@ -1,0 +1,141 @@
+//! Recording how attempts ended. Nothing is reported that is not stored, and nothing that ended is forgotten while the
+//! database is away: ends wait here, at most one for each slot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::{Dispatch, DispatchOptions, Inner, feed};
+use crate::domain::clock;
+use crate::domain::ids::TaskId;
+use crate::domain::outcome::{Answer, Failure, Outcome};
+use crate::domain::retry::{Next, judge};
+use crate::domain::task::PendingTask;
+use crate::store::batch::Batcher;
+use crate::store::claim::Attempt;
+use crate::store::outcome::AttemptEnd;
+
+/// Far above what the intake lets be in flight, which is the true bound.
+const ENDS_WAITING: usize = 1_000_000;
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+impl Dispatch {
+    /// Judges how an attempt ended and stores it, for as long as it takes.
+    pub fn record(&self, attempt: Attempt, outcome: Outcome) {
+        let verdict = judge(&outcome, attempt.limits, &self.inner.retry, rand::random());
+        let answer = match outcome {
+            Outcome::Completed(answer) => Some(storable(answer)),
+            _ => None,
+        };
+        let end = AttemptEnd { attempt, verdict, answer, node: self.inner.node, finished_at: clock::now() };
+        if let Err(refused) = self.ends.push(end) {
+            log::error!("the end of an attempt can't be stored ({refused}); its task is taken over after the lease");
+        }
+    }
+}
+
+/// PostgreSQL refuses U+0000 in text.
+fn storable(mut answer: Answer) -> Answer {
+    if answer.text.contains('\0') {
+        answer.text = answer.text.replace('\0', "\u{FFFD}");
+    }
+    answer
+}
+
+pub(super) fn start(
+    inner: &Arc<Inner>,
+    feeds: Batcher<PendingTask, ()>,
+    options: &DispatchOptions,
+    runtime: &Handle,
+) -> Batcher<AttemptEnd, ()> {
+    let inner = inner.clone();
+    Batcher::spawn(runtime, ENDS_WAITING, options.max_batch, move |ends: Vec<AttemptEnd>| {
+        let (inner, feeds) = (inner.clone(), feeds.clone());
+        async move {
+            let count = ends.len();
+            let mut todo = vec![ends];
+            while let Some(batch) = todo.pop() {
+                todo.extend(store(&inner, &feeds, batch).await);
+            }
+            vec![(); count]
+        }
+    })
+}
+
+/// Stores a batch, waiting while the database is away. Returns what is to be tried again otherwise: the halves of a
+/// batch that was refused for good, or the one end at fault without its answer.
+async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
+    let ends = Arc::new(ends);
+    let mut wait = FIRST_WAIT;
+    loop {
+        inner.stats.outcome.add(ends.len());
+        match inner.store.store_ends(ends.clone()).await {
+            Ok(applied) => {
+                let pended = ends
+                    .iter()
+                    .filter(|end| end.verdict.next == Next::Pend && applied.contains(&end.attempt.task))
+                    .map(pending_again);
+                feed::feed(feeds, pended);
+                inner.in_flight.end(ends.iter().map(key));
+                return Vec::new();
+            }
+            Err(error) if error.is_transient() => {
+                if wait == FIRST_WAIT {
+                    log::warn!("ends of attempts wait for the database: {error}");
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            Err(error) => return smaller(inner, ends, &error),
+        }
+    }
+}
+
+fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &crate::store::Error) -> Vec<Vec<AttemptEnd>> {
+    // The statement has ended, and with it the only other owner.
+    let mut ends = match Arc::try_unwrap(ends) {
+        Ok(ends) => ends,
+        Err(shared) => {
+            inner.in_flight.end(shared.iter().map(key));
+            return Vec::new();
+        }
+    };
+    if ends.len() > 1 {
+        let second = ends.split_off(ends.len() / 2);
+        return vec![second, ends];
+    }
+    match ends.pop() {
+        Some(end) if end.answer.is_some() => {
+            log::error!("the answer for task {} can't be stored: {error}", end.attempt.task);
+            vec![vec![without_answer(end, error)]]
+        }
+        Some(end) => {
+            // The task stays as it is, and reconciling finds it without an owner.
+            log::error!("the end of an attempt of task {} can't be stored: {error}", end.attempt.task);
+            inner.in_flight.end([key(&end)]);
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+fn without_answer(end: AttemptEnd, error: &crate::store::Error) -> AttemptEnd {
+    let failure = Failure::permanent("answer_not_storable", format!("The source's answer can't be stored: {error}"));
+    let verdict = judge(&Outcome::Failed(failure), end.attempt.limits, &Default::default(), 0.5);
+    AttemptEnd { verdict, answer: None, ..end }
+}
+
+fn key(end: &AttemptEnd) -> (TaskId, i32) {
+    (end.attempt.task, end.attempt.number)
+}
+
+fn pending_again(end: &AttemptEnd) -> PendingTask {
+    PendingTask {
+        id: end.attempt.task,
+        queue: end.attempt.queue.clone(),
+        priority: end.attempt.priority,
+        pending_at: end.finished_at,
+    }
+}

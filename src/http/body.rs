@@ -1,0 +1,189 @@
+//! Bodies of requests: JSON under a size and a time limit.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use actix_web::web::{self, Bytes};
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
+
+use super::error::{Error, Problem};
+use super::state::ApiState;
+
+/// A body that was read whole; not yet understood.
+#[derive(Clone, Debug)]
+pub(super) struct Body(Bytes);
+
+impl Body {
+    /// Whether the request has no body.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.trim_ascii().is_empty()
+    }
+
+    /// Reads the body as JSON of a type.
+    ///
+    /// # Errors
+    /// It is no JSON, not of the type, or has the character U+0000, which PostgreSQL can't store.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if self.is_empty() {
+            let problem = Problem { loc: vec!["body".into()], msg: "Field required".into(), kind: "missing".into() };
+            return Err(Error::invalid(problem));
+        }
+        refuse_nul(&self.0)?;
+        let mut json = serde_json::Deserializer::from_slice(&self.0);
+        let value = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| Error::invalid(problem(error.path(), error.inner())))?;
+        json.end().map_err(|error| Error::invalid(syntax_problem(&error)))?;
+        Ok(value)
+    }
+}
+
+impl FromRequest for Body {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let state = request.app_data::<web::Data<ApiState>>().cloned();
+        let payload = web::Payload::from_request(request, payload);
+        let head = check_head(request.headers(), state.as_ref().map_or(0, |state| state.options.max_body_bytes));
+        Box::pin(async move {
+            head?;
+            let state = state.ok_or(Error::BodyBroken)?;
+            let payload = payload.await.map_err(|_| Error::BodyBroken)?;
+            let limit = state.options.max_body_bytes;
+            let read = actix_web::rt::time::timeout(state.options.body_timeout, payload.to_bytes_limited(limit)).await;
+            match read.map_err(|_| Error::BodyTimeout)? {
+                Ok(Ok(bytes)) => Ok(Self(bytes)),
+                Ok(Err(_)) => Err(Error::BodyBroken),
+                Err(_) => Err(Error::BodyTooLarge(limit)),
+            }
+        })
+    }
+}
+
+/// A body that says it is something else is refused: a form of another site's page can't be told to send JSON.
+fn check_head(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit as u64) {
+        return Err(Error::BodyTooLarge(limit));
+    }
+    let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let kind = String::from_utf8_lossy(kind.as_bytes()).into_owned();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if is_json || length == Some(0) { Ok(()) } else { Err(Error::MediaType(kind)) }
+}
+
+fn refuse_nul(bytes: &[u8]) -> Result<(), Error> {
+    // In JSON the character can only be written this way; whether it really is needs a closer look.
+    if !bytes.windows(6).any(|window| window == br"\u0000") {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(value) if has_nul(&value) => Err(Error::invalid(Problem {
+            loc: vec!["body".into()],
+            msg: "the character U+0000 can't be stored; leave it out".to_owned(),
+            kind: "value_error".to_owned(),
+        })),
+        _ => Ok(()),
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+fn problem(path: &Path, error: &serde_json::Error) -> Problem {
+    if !error.is_data() {
+        return syntax_problem(error);
+    }
+    let mut loc: Vec<Value> = vec!["body".into()];
+    loc.extend(path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some((*index).into()),
+        Segment::Map { key } => Some(key.as_str().into()),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }));
+    let text = message(error);
+    match text.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        Some((field, _)) => {
+            loc.push(field.into());
+            Problem { loc, msg: "Field required".to_owned(), kind: "missing".to_owned() }
+        }
+        None => Problem { loc, msg: text, kind: "value_error".to_owned() },
+    }
+}
+
+fn syntax_problem(error: &serde_json::Error) -> Problem {
+    let msg = format!("the body is not valid JSON: {error}");
+    Problem { loc: vec!["body".into()], msg, kind: "json_invalid".to_owned() }
+}
+
+/// serde_json ends its texts with a position, which says nothing of the value.
+fn message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::queue::Priority;
+
+    #[derive(Debug, Deserialize)]
+    struct Sample {
+        #[expect(dead_code, reason = "only its type matters")]
+        name: String,
+        #[expect(dead_code, reason = "only its type matters")]
+        priority: Option<Priority>,
+    }
+
+    fn refusal(text: &str) -> Problem {
+        match Body(Bytes::copy_from_slice(text.as_bytes())).json::<Sample>() {
+            Err(Error::Invalid(problems)) => problems.into_iter().next().expect("a problem"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_where_and_why() {
+        for (text, loc, kind) in [
+            ("", json!(["body"]), "missing"),
+            ("  ", json!(["body"]), "missing"),
+            ("{}", json!(["body", "name"]), "missing"),
+            ("{", json!(["body"]), "json_invalid"),
+            (r#"{"name":"x"} y"#, json!(["body"]), "json_invalid"),
+            (r#"{"name":1}"#, json!(["body", "name"]), "value_error"),
+            (r#"{"name":"x","priority":12}"#, json!(["body", "priority"]), "value_error"),
+            (r#"{"name":"\u0000"}"#, json!(["body"]), "value_error"),
+            ("[]", json!(["body"]), "value_error"),
+        ] {
+            let problem = refusal(text);
+            assert_eq!((Value::from(problem.loc), problem.kind.as_str()), (loc, kind), "{text}");
+        }
+        assert_eq!(
+            refusal(r#"{"name":"x","priority":12}"#).msg,
+            "priority is a whole number from 0 to 9; 9 runs first"
+        );
+    }
+
+    #[test]
+    fn a_backslash_before_digits_is_no_nul() {
+        let body = Body(Bytes::from_static(br#"{"name":"C:\\u0000"}"#));
+        assert!(body.json::<Sample>().is_ok());
+    }
+}

@@ -1,0 +1,276 @@
+//! The one table from everything that can go wrong to a status, a code and a text.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{dispatch, sources, store};
+
+/// Seconds after which a client may come back when the service is overloaded or the database away.
+const RETRY_AFTER_S: u64 = 2;
+
+/// Why a request is not answered with what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The thing with this name is not there.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// A flow that no source has.
+    #[error("{0}")]
+    FlowNotFound(String),
+    /// What is asked for is refused.
+    #[error("{detail}")]
+    Refused {
+        /// Stable name of the reason.
+        code: &'static str,
+        /// The reason, for people.
+        detail: String,
+    },
+    /// What is asked for contradicts what is there.
+    #[error("{detail}")]
+    Conflict {
+        /// Stable name of the reason.
+        code: &'static str,
+        /// The reason, for people.
+        detail: String,
+    },
+    /// Parts of the request can't be used.
+    #[error("the request is not valid")]
+    Invalid(Vec<Problem>),
+    /// No key.
+    #[error("X-API-Key header is missing")]
+    KeyMissing,
+    /// Another key.
+    #[error("Invalid API key")]
+    KeyWrong,
+    /// A page of another site calls an API that no key protects.
+    #[error("requests of web pages at {0} are not allowed; add the origin to AUTOMAGIK_SPARK_API_CORS")]
+    OriginRefused(String),
+    /// The body is too large.
+    #[error("the body is larger than {0} bytes; send less, or raise the limit")]
+    BodyTooLarge(usize),
+    /// The body did not come in time.
+    #[error("the body did not arrive in time; send it again")]
+    BodyTimeout,
+    /// The body broke off.
+    #[error("the body could not be read; send it again")]
+    BodyBroken,
+    /// The body is not said to be JSON.
+    #[error("the body has the content type {0:?}; send JSON with Content-Type: application/json")]
+    MediaType(String),
+    /// A task was not made.
+    #[error(transparent)]
+    Dispatch(#[from] dispatch::Error),
+    /// A task was not changed.
+    #[error(transparent)]
+    Change(#[from] dispatch::change::Error),
+    /// The database could not do it.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// One part of a request that can't be used.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Where: `path`, `query` or `body`, then names and positions.
+    #[schema(value_type = Vec<Object>, example = json!(["body", "input_data"]))]
+    pub loc: Vec<Value>,
+    /// What is wrong and what to do.
+    pub msg: String,
+    /// Stable name of the reason.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl Problem {
+    /// A part of the body.
+    pub fn body(field: &str, msg: impl Into<String>) -> Self {
+        Self { loc: vec!["body".into(), field.into()], msg: msg.into(), kind: "value_error".to_owned() }
+    }
+
+    /// A parameter of the query.
+    pub fn query(name: &str, msg: impl Into<String>) -> Self {
+        Self { loc: vec!["query".into(), name.into()], msg: msg.into(), kind: "value_error".to_owned() }
+    }
+}
+
+/// What is wrong, for programs and people.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What is wrong and what to do.
+    #[schema(example = "Task not found")]
+    pub detail: String,
+    /// Stable name of the reason.
+    #[schema(example = "not_found")]
+    pub code: String,
+}
+
+/// What is wrong with the parts of a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValidationBody {
+    /// Each part that can't be used.
+    pub detail: Vec<Problem>,
+    /// Always `validation`.
+    #[schema(example = "validation")]
+    pub code: String,
+}
+
+impl Error {
+    /// A refusal (400).
+    pub fn refused(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Refused { code, detail: detail.into() }
+    }
+
+    /// One part of the request that can't be used (422).
+    pub fn invalid(problem: Problem) -> Self {
+        Self::Invalid(vec![problem])
+    }
+
+    /// A source that could not do its part.
+    pub fn source(prefix: &str, error: &sources::Error) -> Self {
+        match error.code() {
+            "flow_not_found" => Self::FlowNotFound(error.to_string()),
+            code => Self::refused(code, format!("{prefix}{error}")),
+        }
+    }
+
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::NotFound(_) | Self::FlowNotFound(_) => (S::NOT_FOUND, "not_found"),
+            Self::Refused { code, .. } => (S::BAD_REQUEST, code),
+            Self::Conflict { code, .. } => (S::CONFLICT, code),
+            Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "validation"),
+            Self::KeyMissing => (S::UNAUTHORIZED, "api_key_missing"),
+            Self::KeyWrong => (S::UNAUTHORIZED, "api_key_invalid"),
+            Self::OriginRefused(_) => (S::FORBIDDEN, "origin_refused"),
+            Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BodyBroken => (S::BAD_REQUEST, "body_broken"),
+            Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, "media_type"),
+            Self::Dispatch(dispatch::Error::NoSuchWorkflow) => (S::NOT_FOUND, "not_found"),
+            Self::Dispatch(error @ dispatch::Error::Overloaded) => (S::TOO_MANY_REQUESTS, error.code()),
+            Self::Dispatch(error @ dispatch::Error::Stopping) => (S::SERVICE_UNAVAILABLE, error.code()),
+            Self::Dispatch(dispatch::Error::Store(error)) => of_store(error),
+            Self::Change(error) => of_change(error),
+            Self::Store(error) => of_store(error),
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Store(error) | Self::Change(dispatch::change::Error::Store(error)) => detail_of_store(error),
+            Self::Dispatch(dispatch::Error::Store(error)) => detail_of_store(error),
+            _ => self.to_string(),
+        }
+    }
+}
+
+fn of_change(error: &dispatch::change::Error) -> (StatusCode, &'static str) {
+    use dispatch::change::Error as Change;
+    match error {
+        Change::Unknown => (StatusCode::NOT_FOUND, error.code()),
+        Change::Refused(_) => (StatusCode::BAD_REQUEST, error.code()),
+        Change::Busy => (StatusCode::CONFLICT, error.code()),
+        Change::Store(error) => of_store(error),
+    }
+}
+
+fn of_store(error: &store::Error) -> (StatusCode, &'static str) {
+    match error {
+        error if error.is_transient() => (StatusCode::SERVICE_UNAVAILABLE, error.code()),
+        error if is_of_class(error, DATA) => (StatusCode::BAD_REQUEST, "value_not_storable"),
+        error if is_of_class(error, INTEGRITY) => (StatusCode::CONFLICT, "changed_meanwhile"),
+        store::Error::WrongKey => (StatusCode::CONFLICT, error.code()),
+        error => (StatusCode::INTERNAL_SERVER_ERROR, error.code()),
+    }
+}
+
+/// What PostgreSQL says of the database is the operator's business; the log has it.
+fn detail_of_store(error: &store::Error) -> String {
+    match error {
+        error if error.is_transient() => "the database is not available right now; try again shortly".to_owned(),
+        error if is_of_class(error, DATA) => "the request holds a value that can't be stored".to_owned(),
+        error if is_of_class(error, INTEGRITY) => {
+            "what the request refers to was changed or deleted meanwhile; look again".to_owned()
+        }
+        store::Error::Unreadable(_) | store::Error::WrongKey => error.to_string(),
+        _ => "the database refused a statement; the service's log says why".to_owned(),
+    }
+}
+
+/// Class of PostgreSQL's errors about values out of a type's range. Handlers check values first; this is the net.
+const DATA: &str = "22";
+/// Class of its errors about constraints: a workflow is deleted while a task of it is being stored.
+const INTEGRITY: &str = "23";
+
+fn is_of_class(error: &store::Error, class: &str) -> bool {
+    let store::Error::Statement(error) = error else { return false };
+    error.code().is_some_and(|state| state.code().starts_with(class))
+}
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.status_and_code().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (status, code) = self.status_and_code();
+        match status {
+            // While the database is away every request fails so; that it is away is logged once, elsewhere.
+            StatusCode::SERVICE_UNAVAILABLE => log::debug!(code = code; "request failed: {self}"),
+            status if status.is_server_error() => log::error!(code = code; "request failed: {self}"),
+            _ => {}
+        }
+        let mut response = HttpResponse::build(status);
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")));
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                response.insert_header((RETRY_AFTER, RETRY_AFTER_S));
+            }
+            _ => {}
+        }
+        match self {
+            Self::Invalid(detail) => response.json(ValidationBody { detail: detail.clone(), code: code.to_owned() }),
+            _ => response.json(ErrorBody { detail: self.detail(), code: code.to_owned() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_away_is_said_so_without_its_secrets() {
+        let error = Error::from(store::Error::Unreachable("connect to db.internal failed".into()));
+        let response = error.error_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(RETRY_AFTER));
+        assert!(!error.detail().contains("db.internal"));
+    }
+
+    #[test]
+    fn a_missing_key_names_the_scheme() {
+        let response = Error::KeyMissing.error_response();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers().get(WWW_AUTHENTICATE).map(HeaderValue::as_bytes), Some(b"ApiKey".as_slice()));
+    }
+
+    #[test]
+    fn an_unknown_flow_is_not_found_and_other_faults_of_a_source_are_refusals() {
+        let unknown = Error::source("Failed to sync: ", &sources::Error::NotFound("x".into()));
+        assert_eq!(unknown.status_code(), StatusCode::NOT_FOUND);
+        let away = Error::source("Failed to sync: ", &sources::Error::Unreachable("refused".into()));
+        assert_eq!(
+            (away.status_code(), away.to_string().as_str()),
+            (StatusCode::BAD_REQUEST, "Failed to sync: refused")
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! The next occurrences of a schedule, before or after it is made.
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Json, Path};
+use chrono::{DateTime, FixedOffset, Offset, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::Body;
+use super::error::{Error, ErrorBody, Problem, ValidationBody};
+use super::query::Query;
+use super::schedule::find;
+use super::schedule_body::{EXPR_MAX, as_it_stands, of_rule};
+use super::state::ApiState;
+use crate::domain::clock;
+use crate::domain::schedule::{Rule, ScheduleKind};
+
+const COUNT_DEFAULT: i64 = 10;
+const COUNT_MAX: i64 = 100;
+
+/// A rule to preview.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct PreviewRequest {
+    /// `cron`, `interval` or `one-time`.
+    #[schema(value_type = String, example = "cron")]
+    schedule_type: ScheduleKind,
+    /// When it would run.
+    #[schema(example = "30 2 * * *")]
+    schedule_expr: String,
+    /// The zone of the expression.
+    #[schema(example = "Europe/Berlin")]
+    timezone: Option<String>,
+    /// How many occurrences to show.
+    #[schema(minimum = 1, maximum = 100)]
+    count: Option<i64>,
+}
+
+/// The next occurrences of a rule.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Preview {
+    /// `cron`, `interval` or `one-time`.
+    schedule_type: &'static str,
+    /// When it runs.
+    schedule_expr: String,
+    /// The zone of the expression.
+    timezone: &'static str,
+    /// The next occurrences.
+    occurrences: Vec<Occurrence>,
+}
+
+/// One occurrence.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Occurrence {
+    /// The instant.
+    utc: DateTime<Utc>,
+    /// What the clock of the zone shows then.
+    local: DateTime<FixedOffset>,
+    /// The clock was changed between the occurrence before (or now) and this one.
+    clock_changed: bool,
+}
+
+/// Preview a schedule.
+#[utoipa::path(
+    get, path = "/api/v1/schedules/{id}/preview", tag = "schedules",
+    params(("id" = Uuid, Path), ("count" = Option<i64>, Query, minimum = 1, maximum = 100)),
+    responses(
+        (status = 200, description = "The next occurrences", body = Preview),
+        (status = 400, description = "Its time has passed", body = ErrorBody),
+        (status = 404, description = "Schedule not found", body = ErrorBody),
+        (status = 422, description = "Parts of the query can't be used", body = ValidationBody),
+    )
+)]
+pub(super) async fn of_schedule(
+    state: Data<ApiState>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<Json<Preview>, Error> {
+    let mut query = Query::of(&request);
+    let count = query.number("count", 1, COUNT_MAX).unwrap_or(COUNT_DEFAULT);
+    query.finish()?;
+    let schedule = as_it_stands(&find(&state, &id).await?)?;
+    let rule = Rule::parse_stored(schedule.kind, &schedule.expr, schedule.timezone).map_err(of_rule)?;
+    let now = clock::now();
+    let first = schedule.next_run_at.or_else(|| match &rule {
+        // A one-time schedule that waits for nothing has nothing to come.
+        Rule::OneTime(at) => Some(*at).filter(|at| *at > now),
+        rule => rule.first(now),
+    });
+    Ok(Json(Preview {
+        schedule_type: schedule.kind.as_str(),
+        schedule_expr: schedule.expr,
+        timezone: schedule.timezone.name(),
+        occurrences: occurrences(&rule, schedule.timezone, now, first, count),
+    }))
+}
+
+/// Preview a rule that is no schedule yet.
+#[utoipa::path(
+    post, path = "/api/v1/schedules/preview", tag = "schedules", request_body = PreviewRequest,
+    responses(
+        (status = 200, description = "The next occurrences", body = Preview),
+        (status = 400, description = "Its time has passed", body = ErrorBody),
+        (status = 422, description = "Parts of the body can't be used", body = ValidationBody),
+    )
+)]
+pub(super) async fn of_rule_given(state: Data<ApiState>, body: Body) -> Result<Json<Preview>, Error> {
+    let request: PreviewRequest = body.json()?;
+    let refuse = |field: &str, msg: &str| Error::invalid(Problem::body(field, msg));
+    let timezone = request.timezone.as_deref().map_or(Ok(state.options.timezone), str::parse::<Tz>);
+    let timezone = timezone
+        .map_err(|_| refuse("timezone", "timezone must be a name of the IANA database such as Europe/Berlin or UTC"))?;
+    let count = request.count.unwrap_or(COUNT_DEFAULT);
+    if !(1..=COUNT_MAX).contains(&count) {
+        return Err(refuse("count", "count must be from 1 to 100"));
+    }
+    if request.schedule_expr.len() > EXPR_MAX {
+        return Err(refuse("schedule_expr", "schedule_expr must not be longer than 255 characters"));
+    }
+    let now = clock::now();
+    let rule = Rule::parse(request.schedule_type, &request.schedule_expr, timezone, now).map_err(of_rule)?;
+    let first = rule.first(now);
+    Ok(Json(Preview {
+        schedule_type: request.schedule_type.as_str(),
+        schedule_expr: request.schedule_expr,
+        timezone: timezone.name(),
+        occurrences: occurrences(&rule, timezone, now, first, count),
+    }))
+}
+
+fn occurrences(rule: &Rule, zone: Tz, now: DateTime<Utc>, first: Option<DateTime<Utc>>, count: i64) -> Vec<Occurrence> {
+    let offset = |at: DateTime<Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+    let mut before = offset(now);
+    std::iter::successors(first, |at| rule.next_after(*at))
+        .take(usize::try_from(count).unwrap_or(0))
+        .map(|utc| {
+            let after = offset(utc);
+            let clock_changed = std::mem::replace(&mut before, after) != after;
+            Occurrence { utc, local: utc.with_timezone(&after), clock_changed }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_change_is_marked() {
+        let now = "2026-03-27T12:00:00Z".parse().expect("an instant");
+        let rule = Rule::parse(ScheduleKind::Cron, "30 2 * * *", Tz::Europe__Berlin, now).expect("a rule");
+        let shown: Vec<(String, bool)> = occurrences(&rule, Tz::Europe__Berlin, now, rule.first(now), 3)
+            .into_iter()
+            .map(|one| (one.local.to_rfc3339(), one.clock_changed))
+            .collect();
+        let expected = [
+            ("2026-03-28T02:30:00+01:00", false),
+            ("2026-03-29T03:00:00+02:00", true),
+            ("2026-03-30T02:30:00+02:00", false),
+        ];
+        assert_eq!(shown, expected.map(|(local, changed)| (local.to_owned(), changed)));
+    }
+}

@@ -1,0 +1,245 @@
+//! `POST /api/v1/workflows/{id}/run`: the hot path. Nothing is read before the task is stored.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::HeaderMap;
+use actix_web::rt::time::{Instant, sleep};
+use actix_web::web::{Data, Json, Path};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::body::Body;
+use super::error::{Error, ErrorBody, Problem, ValidationBody};
+use super::query::{Query, read_time};
+use super::state::{ApiOptions, ApiState};
+use super::task::Task;
+use super::workflow::resolve;
+use crate::dispatch;
+use crate::dispatch::health::Phase;
+use crate::domain::clock;
+use crate::domain::ids::{TaskId, WorkflowId};
+use crate::domain::input::Input;
+use crate::domain::queue::{Priority, QueueName};
+use crate::domain::task::NewTask;
+use crate::store::idempotency::Once;
+
+/// Longest `?wait=`.
+const WAIT_MAX_S: i64 = 300;
+/// Most retries that a task may ask for.
+pub(super) const RETRIES_MAX: u32 = 100;
+/// Longest time limit that a task may ask for.
+const TIMEOUT_MAX_S: u32 = 86_400;
+/// Longest delay.
+const DELAY_MAX_S: f64 = 366.0 * 86_400.0;
+/// Longest session id and key.
+const TEXT_MAX: usize = 255;
+
+/// A run with what it may be told. A body that is only a JSON string is the input.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct RunRequest {
+    /// Text, or an object, which the source is given as JSON text. `{"value": x}` means x.
+    #[schema(value_type = Object, example = json!("Hello"))]
+    input_data: Value,
+    /// Runs with the same session share what the source remembers; each has its own where none is given.
+    session_id: Option<String>,
+    /// Where it waits.
+    #[schema(value_type = Option<String>, example = "celery")]
+    queue: Option<QueueName>,
+    /// How urgent it is there: 0 to 9, 9 first.
+    #[schema(value_type = Option<u8>, minimum = 0, maximum = 9)]
+    priority: Option<Priority>,
+    /// Most retries.
+    max_retries: Option<u32>,
+    /// Time limit of an attempt, in seconds.
+    timeout: Option<u32>,
+    /// Starts so many seconds later.
+    delay: Option<f64>,
+    /// Starts at this time, instead of a delay.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    run_at: Option<String>,
+}
+
+/// Run a workflow: answers with the pending task as soon as it is stored.
+#[utoipa::path(
+    post, path = "/api/v1/workflows/{id}/run", tag = "workflows",
+    params(
+        ("id" = String, Path, description = "The id, the flow's id in its source, or the beginning of the id"),
+        ("wait" = Option<i64>, Query, minimum = 0, maximum = 300,
+            description = "Answers when the task has ended, or after so many seconds with its state then"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key within 24 h returns the same task"),
+    ),
+    request_body(content = RunRequest, description = "The input as a JSON string, or an object"),
+    responses(
+        (status = 200, description = "The task", body = Task),
+        (status = 400, description = "Several workflows fit", body = ErrorBody),
+        (status = 404, description = "Workflow not found", body = ErrorBody),
+        (status = 409, description = "The key belongs to a task of another workflow", body = ErrorBody),
+        (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 422, description = "Parts of the request can't be used", body = ValidationBody),
+        (status = 429, description = "Too many tasks are being submitted", body = ErrorBody),
+    )
+)]
+pub(super) async fn run(
+    state: Data<ApiState>,
+    workflow: Path<String>,
+    request: HttpRequest,
+    body: Body,
+) -> Result<Json<Task>, Error> {
+    let mut query = Query::of(&request);
+    let wait = query.number("wait", 0, WAIT_MAX_S);
+    query.finish()?;
+    let key = idempotency_key(request.headers())?;
+    let draft = draft(&body, &state.options, clock::now())?;
+    let task = match workflow.parse() {
+        // A UUID may still be the flow's id in its source.
+        Ok(id) => match submit(&state, draft.clone().of(id), key.clone()).await {
+            Err(Error::Dispatch(dispatch::Error::NoSuchWorkflow)) => {
+                submit(&state, draft.of(resolve(&state, &workflow).await?), key).await?
+            }
+            other => other?,
+        },
+        Err(_) => submit(&state, draft.of(resolve(&state, &workflow).await?), key).await?,
+    };
+    match wait {
+        Some(seconds) if seconds > 0 => finished(&state, task, Duration::from_secs(seconds.unsigned_abs())).await,
+        _ => Ok(Json(task)),
+    }
+}
+
+/// A task that lacks nothing but its workflow.
+#[derive(Clone, Debug)]
+struct Draft {
+    input: String,
+    queue: QueueName,
+    priority: Priority,
+    max_retries: u32,
+    session_id: Option<String>,
+    timeout_s: Option<u32>,
+    created_at: DateTime<Utc>,
+    pending_at: DateTime<Utc>,
+}
+
+impl Draft {
+    fn of(self, workflow_id: WorkflowId) -> NewTask {
+        NewTask {
+            id: TaskId::generate(),
+            workflow_id,
+            schedule_id: None,
+            input: self.input,
+            queue: self.queue,
+            priority: self.priority,
+            max_retries: self.max_retries,
+            session_id: self.session_id,
+            timeout_s: self.timeout_s,
+            created_at: self.created_at,
+            pending_at: self.pending_at,
+        }
+    }
+}
+
+async fn submit(state: &ApiState, task: NewTask, key: Option<String>) -> Result<Task, Error> {
+    let Some(key) = key else {
+        state.dispatch.submit(task.clone()).await?;
+        return Ok(task.into());
+    };
+    let workflow_id = task.workflow_id;
+    match state.store.submit_once(key, task.clone()).await? {
+        Once::Created => {
+            // One that is to start later is beat's to feed.
+            if task.pending_at <= clock::now() {
+                state.dispatch.feed([task.pending()]);
+            } else {
+                state.dispatch.wake_beat();
+            }
+            Ok(task.into())
+        }
+        Once::NoSuchWorkflow => Err(dispatch::Error::NoSuchWorkflow.into()),
+        Once::Existing(task) if task.workflow_id == workflow_id => Ok((*task).into()),
+        Once::Existing(_) => Err(Error::Conflict {
+            code: "idempotency_key_used",
+            detail: "this Idempotency-Key belongs to a task of another workflow; use a new key".to_owned(),
+        }),
+    }
+}
+
+/// Waits until a task has ended, the time is up or the service stops, and shows it as it is then.
+async fn finished(state: &ApiState, task: Task, limit: Duration) -> Result<Json<Task>, Error> {
+    let (id, end) = (task.id, Instant::now() + limit);
+    let mut pause = Duration::from_millis(25);
+    loop {
+        match state.store.task_is_final(id).await? {
+            None => return Err(Error::NotFound("Task")),
+            Some(true) => break,
+            Some(false) if Instant::now() >= end || state.dispatch.health().phase() == Phase::Draining => break,
+            Some(false) => sleep(pause.min(end.saturating_duration_since(Instant::now()))).await,
+        }
+        pause = (pause * 2).min(Duration::from_millis(500));
+    }
+    Ok(Json(state.store.task(id).await?.ok_or(Error::NotFound("Task"))?.into()))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some(value) = headers.get("Idempotency-Key") else { return Ok(None) };
+    match value.to_str().map(str::trim) {
+        Ok(key) if (1..=TEXT_MAX).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(Error::invalid(Problem {
+            loc: vec!["header".into(), "Idempotency-Key".into()],
+            msg: "the key must have 1 to 255 visible ASCII characters".to_owned(),
+            kind: "value_error".to_owned(),
+        })),
+    }
+}
+
+fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft, Error> {
+    // What PostgreSQL keeps of a time.
+    let now = now.trunc_subsecs(6);
+    let request = match body.json::<Value>()? {
+        Value::Object(_) => body.json::<RunRequest>()?,
+        input_data => RunRequest {
+            input_data,
+            session_id: None,
+            queue: None,
+            priority: None,
+            max_retries: None,
+            timeout: None,
+            delay: None,
+            run_at: None,
+        },
+    };
+    let mut problems = Vec::new();
+    let input = Input::from_json(request.input_data);
+    let input = input.map_err(|error| problems.push(Problem::body("input_data", error.to_string())));
+    let mut check = |fits: bool, field: &str, msg: String| {
+        if !fits {
+            problems.push(Problem::body(field, msg));
+        }
+    };
+    let session_fits = request.session_id.as_ref().is_none_or(|id| (1..=TEXT_MAX).contains(&id.chars().count()));
+    check(session_fits, "session_id", format!("session_id must have 1 to {TEXT_MAX} characters"));
+    let max_retries = request.max_retries.unwrap_or(options.max_retries);
+    check(max_retries <= RETRIES_MAX, "max_retries", format!("max_retries must be from 0 to {RETRIES_MAX}"));
+    let timeout_fits = request.timeout.is_none_or(|seconds| (1..=TIMEOUT_MAX_S).contains(&seconds));
+    check(timeout_fits, "timeout", format!("timeout must be from 1 to {TIMEOUT_MAX_S} seconds"));
+    let delay_fits = request.delay.is_none_or(|seconds| (0.0..=DELAY_MAX_S).contains(&seconds));
+    check(delay_fits, "delay", "delay must be from 0 seconds to 366 days".to_owned());
+    let run_at = request.run_at.as_deref().map(read_time);
+    check(run_at != Some(None), "run_at", "run_at must be a date-time such as 2026-11-24T18:00:00Z".to_owned());
+    check(request.delay.is_none() || run_at.is_none(), "run_at", "give delay or run_at, not both".to_owned());
+    let (Ok(input), true) = (input, problems.is_empty()) else { return Err(Error::Invalid(problems)) };
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be within a year")]
+    let delay = request.delay.map(|seconds| TimeDelta::microseconds((seconds * 1e6) as i64));
+    let start = run_at.flatten().or_else(|| Some(now + delay?)).unwrap_or(now);
+    Ok(Draft {
+        input: input.to_stored(),
+        queue: request.queue.unwrap_or_default(),
+        priority: request.priority.unwrap_or_default(),
+        max_retries,
+        session_id: request.session_id,
+        timeout_s: request.timeout,
+        created_at: now,
+        pending_at: start.max(now).trunc_subsecs(6),
+    })
+}

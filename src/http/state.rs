@@ -1,0 +1,84 @@
+//! What handlers work with.
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::dispatch::Dispatch;
+use crate::domain::schedule::{MissedPolicy, OverlapPolicy};
+use crate::domain::source::Secret;
+use crate::sources::HttpClient;
+use crate::store::Store;
+
+/// What handlers work with: cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// PostgreSQL.
+    pub store: Store,
+    /// Use cases, and what the service knows of itself.
+    pub dispatch: Dispatch,
+    /// The client for calls to sources.
+    pub sources: HttpClient,
+    /// How the API behaves.
+    pub options: ApiOptions,
+}
+
+/// How the API behaves.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// Any of these opens the API; none at all leaves it open, and the service on loopback.
+    pub api_keys: Vec<Secret>,
+    /// Origins whose pages may call the API; `*` is every one, without credentials.
+    pub cors_origins: Vec<String>,
+    /// Whether `/metrics` is open without a key.
+    pub open_metrics: bool,
+    /// Largest body of a request.
+    pub max_body_bytes: usize,
+    /// How long the body of a request may take to come.
+    pub body_timeout: Duration,
+    /// How long a source may take to be validated.
+    pub validate_timeout: Duration,
+    /// How long a source may take to list or show its flows.
+    pub remote_timeout: Duration,
+    /// Retries of a task that names no number.
+    pub max_retries: u32,
+    /// Input of a schedule that has none.
+    pub default_input: String,
+    /// The zone of a schedule that names none.
+    pub timezone: Tz,
+    /// What a schedule that names no policy does about missed occurrences.
+    pub missed_policy: MissedPolicy,
+    /// What a schedule that names no policy does while its last task still runs.
+    pub overlap_policy: OverlapPolicy,
+    /// Most open connections.
+    pub max_connections: usize,
+    /// How long a request's head may take to come.
+    pub request_timeout: Duration,
+    /// How long an idle connection stays open.
+    pub keep_alive: Duration,
+    /// How long requests may go on once the server stops.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            api_keys: Vec::new(),
+            cors_origins: vec!["http://localhost:3000".to_owned(), "http://localhost:8883".to_owned()],
+            open_metrics: true,
+            max_body_bytes: 10 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            validate_timeout: Duration::from_secs(5),
+            remote_timeout: Duration::from_secs(30),
+            max_retries: 3,
+            default_input: "Hello World".to_owned(),
+            timezone: Tz::UTC,
+            missed_policy: MissedPolicy::default(),
+            overlap_policy: OverlapPolicy::default(),
+            max_connections: 10_000,
+            request_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Redis: the ids of pending tasks, one sorted set a queue. All of it can be rebuilt from PostgreSQL.
+
+mod error;
+mod keys;
+mod take;
+
+use bb8_redis::RedisConnectionManager;
+use redis::AsyncCommands;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+use crate::domain::queue::{QueueName, score};
+use crate::domain::source::Secret;
+use crate::domain::task::PendingTask;
+
+pub use error::Error;
+pub use take::Taker;
+
+use keys::Keys;
+
+type Connection = bb8::PooledConnection<'static, RedisConnectionManager>;
+
+/// How to reach Redis.
+#[derive(Clone, Debug)]
+pub struct MailboxOptions {
+    /// `redis://` or `rediss://`, with password and database.
+    pub url: Secret,
+    /// Most connections for feeding and counting; taking has one of its own for each pool.
+    pub pool_size: u32,
+    /// How long a call waits for a connection.
+    pub acquire_timeout: Duration,
+    /// How long a call waits for an answer.
+    pub response_timeout: Duration,
+    /// First part of every key, so that several installations may share one Redis.
+    pub key_prefix: String,
+}
+
+/// The mailboxes: cheap to clone, usable from any thread. Calls run on the shared runtime, see [`crate::store::Store`].
+#[derive(Clone)]
+pub struct Mailbox {
+    pool: bb8::Pool<RedisConnectionManager>,
+    client: redis::Client,
+    keys: Keys,
+    options: MailboxOptions,
+    runtime: Handle,
+}
+
+impl Mailbox {
+    /// Opens a pool. No connection is made yet; [`Mailbox::ping`] tries one.
+    ///
+    /// # Errors
+    /// The url can't be used.
+    pub fn open(options: MailboxOptions, runtime: Handle) -> Result<Self, Error> {
+        let client = redis::Client::open(options.url.expose()).map_err(|error| Error::Url(error.to_string()))?;
+        let manager =
+            RedisConnectionManager::new(options.url.expose()).map_err(|error| Error::Url(error.to_string()))?;
+        let pool = bb8::Pool::builder()
+            .max_size(options.pool_size)
+            .connection_timeout(options.acquire_timeout)
+            .build_unchecked(manager);
+        Ok(Self { pool, client, keys: Keys::new(&options.key_prefix), options, runtime })
+    }
+
+    /// Puts tasks into the mailboxes of their queues. Repeating it changes nothing: a task that is there already keeps
+    /// its place.
+    ///
+    /// # Errors
+    /// Redis is away; the tasks may or may not be there.
+    pub async fn feed(&self, tasks: Vec<PendingTask>) -> Result<(), Error> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let keys = self.keys.clone();
+        self.run(|mut connection| async move {
+            let mut by_queue: BTreeMap<QueueName, Vec<(f64, String)>> = BTreeMap::new();
+            for task in tasks {
+                let member = (score(task.priority, task.pending_at), task.id.to_string());
+                by_queue.entry(task.queue).or_default().push(member);
+            }
+            let mut pipeline = redis::pipe();
+            for (queue, members) in &by_queue {
+                let mut command = redis::cmd("ZADD");
+                command.arg(keys.mailbox(queue)).arg("NX");
+                for (score, member) in members {
+                    command.arg(score).arg(member);
+                }
+                pipeline.add_command(command).ignore();
+            }
+            pipeline.exec_async(&mut *connection).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// How many ids each mailbox holds, in the order asked for.
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub async fn lengths(&self, queues: Vec<QueueName>) -> Result<Vec<u64>, Error> {
+        if queues.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = self.keys.clone();
+        self.run(|mut connection| async move {
+            let mut pipeline = redis::pipe();
+            for queue in &queues {
+                pipeline.zcard(keys.mailbox(queue));
+            }
+            Ok(pipeline.query_async(&mut *connection).await?)
+        })
+        .await
+    }
+
+    /// Whether Redis answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.run(|mut connection| async move {
+            let _: String = connection.ping().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Opens a connection of its own for taking ids out.
+    pub fn taker(&self, queues: Vec<QueueName>) -> Taker {
+        Taker::new(self.clone(), queues)
+    }
+
+    async fn run<T, F, Fut>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(Connection) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, Error>> + Send,
+    {
+        let pool = self.pool.clone();
+        let limit = self.options.acquire_timeout + self.options.response_timeout;
+        let task = self.runtime.spawn(async move {
+            // The limit covers what redis's own does not: a server that is stopped while it is being connected to.
+            tokio::time::timeout(limit, async { work(pool.get_owned().await?).await }).await.map_err(|_| Error::Slow)?
+        });
+        task.await.map_err(|_| Error::Interrupted)?
+    }
+}

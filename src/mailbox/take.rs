@@ -1,0 +1,82 @@
+//! Taking ids out of mailboxes.
+
+use std::time::Duration;
+
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
+
+use super::{Error, Mailbox};
+use crate::domain::ids::TaskId;
+use crate::domain::queue::QueueName;
+
+/// How much longer than the blocking time an answer may take before the connection is given up.
+const ANSWER_GRACE: Duration = Duration::from_secs(2);
+
+/// Takes ids out of the mailboxes of one pool, in strict order of its queues. Has a connection of its own: a blocked
+/// command would hold up everybody else's, and redis's default response timeout would cut it off while the server goes
+/// on and pops an id for nobody.
+pub struct Taker {
+    mailbox: Mailbox,
+    queues: Vec<QueueName>,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl Taker {
+    pub(super) fn new(mailbox: Mailbox, queues: Vec<QueueName>) -> Self {
+        Self { mailbox, queues, connection: None }
+    }
+
+    /// Waits up to `block` for an id and takes at most `free()` ids, which is asked again once there is one: slots may
+    /// have become free meanwhile. Empty when nothing came. Not cancellation-safe: an id may be on its way; it is then
+    /// found again by reconciling.
+    ///
+    /// # Errors
+    /// Redis is away; ids may have been taken, and are found again by reconciling.
+    pub async fn take(&mut self, block: Duration, free: impl Fn() -> usize) -> Result<Vec<TaskId>, Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let limit = block + ANSWER_GRACE;
+        let taken = tokio::time::timeout(limit, self.take_with(&mut connection, block, free)).await;
+        let taken = taken.map_err(|_| Error::Slow)??;
+        self.connection = Some(connection);
+        Ok(taken)
+    }
+
+    async fn take_with(
+        &self,
+        connection: &mut MultiplexedConnection,
+        block: Duration,
+        free: impl Fn() -> usize,
+    ) -> Result<Vec<TaskId>, Error> {
+        let keys = &self.mailbox.keys;
+        let mut first = redis::cmd("BZPOPMIN");
+        for queue in &self.queues {
+            first.arg(keys.mailbox(queue));
+        }
+        first.arg(block.as_secs_f64());
+        let popped: Option<(String, String, f64)> = first.query_async(connection).await?;
+        let Some((key, member, _)) = popped else { return Ok(Vec::new()) };
+        let mut taken: Vec<TaskId> = member.parse().into_iter().collect();
+        // The queues before the one that had an id are empty; the rest of the slots is filled from there on.
+        let from = keys.queue_of(&key).and_then(|name| self.queues.iter().position(|queue| queue.as_str() == name));
+        for queue in self.queues.iter().skip(from.unwrap_or(0)) {
+            let room = free().saturating_sub(taken.len());
+            if room == 0 {
+                break;
+            }
+            let members: Vec<(String, f64)> =
+                redis::cmd("ZPOPMIN").arg(keys.mailbox(queue)).arg(room).query_async(connection).await?;
+            taken.extend(members.iter().filter_map(|(member, _)| member.parse::<TaskId>().ok()));
+        }
+        Ok(taken)
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, Error> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.mailbox.options.acquire_timeout))
+            .set_response_timeout(None);
+        Ok(self.mailbox.client.get_multiplexed_async_connection_with_config(&config).await?)
+    }
+}

@@ -1,0 +1,168 @@
+//! The composition root: opens the pools, starts the actors in order, and stops them.
+
+mod identity;
+pub mod logging;
+mod options;
+mod role;
+mod stop;
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use actix::{Actor, Addr};
+use anyhow::Context as _;
+use tokio::runtime::{Handle, Runtime};
+
+use crate::actors::duty::Duty;
+use crate::actors::executor::ExecutorParts;
+use crate::actors::gateway::HttpGateway;
+use crate::actors::process::{ChildCommand, Spawner};
+use crate::actors::supervisor::Supervisor;
+use crate::actors::{beat, heartbeat, janitor, monitor};
+use crate::config::{Config, Role};
+use crate::dispatch::Dispatch;
+use crate::dispatch::health::Phase;
+use crate::domain::ids::NodeId;
+use crate::http::{self, ApiState};
+use crate::mailbox::Mailbox;
+use crate::sources::HttpClient;
+use crate::store::node::NodeRow;
+use crate::store::{Store, Vault, migrate};
+
+use role::Part;
+pub use stop::Unfinished;
+
+/// A running node.
+pub struct Node {
+    dispatch: Dispatch,
+    row: NodeRow,
+    address: Option<SocketAddr>,
+    supervisors: Vec<Part<Supervisor>>,
+    beat: Option<Part<Duty>>,
+    gateway: Option<Part<HttpGateway>>,
+    janitor: Part<Duty>,
+    monitor: Part<Duty>,
+    heartbeat: Part<Duty>,
+    stop: options::StopOptions,
+}
+
+/// A service that the node needs does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(String);
+
+/// Runs a future where a node may live: in an actix system on one multi-threaded runtime. What the future spawns on
+/// the runtime does not depend on an arbiter's life.
+///
+/// # Errors
+/// The runtime can't be made.
+pub fn in_system<T, F: Future<Output = T>>(work: impl FnOnce(Handle) -> F) -> std::io::Result<T> {
+    let runtime: Arc<Runtime> = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build()?);
+    let handle = runtime.handle().clone();
+    let system = actix::System::with_tokio_rt(move || runtime);
+    Ok(system.block_on(work(handle)))
+}
+
+impl Node {
+    /// Starts a node. Must be called within [`in_system`].
+    ///
+    /// # Errors
+    /// PostgreSQL does not answer, the address is taken, or what the configuration names can't be used.
+    pub async fn start(config: &Config, runtime: Handle) -> anyhow::Result<Self> {
+        let encryption_key = config.encryption_key.obtain()?;
+        let vault = Vault::new(&encryption_key).context("the encryption key is not a Fernet key")?;
+        let database = options::database(config);
+        let listener = config.node.has(Role::Api).then(|| bind(config.api.address())).transpose()?;
+        let applied = migrate::upgrade(&database).await.map_err(unavailable)?;
+        for migration in applied {
+            log::info!("applied migration {migration}");
+        }
+        let store = Store::open(&database, vault, runtime.clone())?;
+        let mailbox = Mailbox::open(options::mailbox(config), runtime.clone())?;
+        let row = identity::this_node(NodeId::generate(), &config.node.roles);
+        identity::bury_former(&store, &row).await.map_err(unavailable)?;
+        let dispatch = Dispatch::start(row.id, store, mailbox, &options::dispatch(config), &runtime);
+        heartbeat::beat(options::heartbeat(config), row.clone(), &dispatch).await.map_err(unavailable)?;
+        dispatch.health().set_database(true);
+        let node = Self::start_actors(config, dispatch, row, listener, runtime)?;
+        node.dispatch.health().enter(Phase::Ready);
+        Ok(node)
+    }
+
+    fn start_actors(
+        config: &Config,
+        dispatch: Dispatch,
+        row: NodeRow,
+        listener: Option<TcpListener>,
+        runtime: Handle,
+    ) -> anyhow::Result<Self> {
+        let supervisors =
+            if config.node.has(Role::Worker) { start_supervisors(config, &dispatch, &runtime)? } else { Vec::new() };
+        let beat_options = options::beat(config)?;
+        let beat = config.node.has(Role::Beat).then(|| {
+            let dispatch = dispatch.clone();
+            Part::duty("beat", |stop| beat::run(beat_options, dispatch, stop))
+        });
+        let addresses: Vec<Addr<Supervisor>> = supervisors.iter().map(|part| part.address.clone()).collect();
+        let monitor =
+            Part::duty("monitor", |stop| monitor::run(options::monitor(config), dispatch.clone(), addresses, stop));
+        let janitor = Part::duty("janitor", |stop| janitor::run(options::janitor(config), dispatch.clone(), stop));
+        let heartbeat = Part::duty("heartbeat", |stop| {
+            heartbeat::run(options::heartbeat(config), row.clone(), dispatch.clone(), stop)
+        });
+        let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let gateway = listener.map(|listener| start_gateway(config, &dispatch, listener)).transpose()?;
+        let stop = options::stop(config);
+        Ok(Self { dispatch, row, address, supervisors, beat, gateway, janitor, monitor, heartbeat, stop })
+    }
+
+    /// Where the API listens; none where this node has no API.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The use cases, for a caller in the same process.
+    pub fn dispatch(&self) -> &Dispatch {
+        &self.dispatch
+    }
+}
+
+fn start_supervisors(config: &Config, dispatch: &Dispatch, runtime: &Handle) -> anyhow::Result<Vec<Part<Supervisor>>> {
+    let spawner = Spawner::start(ChildCommand::of_this_program(), runtime.clone())
+        .context("the thread that starts children can't be started")?;
+    let start = |pool| {
+        let parts = ExecutorParts {
+            options: options::executor(config, pool),
+            spawner: spawner.clone(),
+            dispatch: dispatch.clone(),
+            runtime: runtime.clone(),
+        };
+        let options = options::supervisor(config, pool);
+        Part::start(format!("supervisor of pool {}", options.name), |ended| {
+            Supervisor::new(options, parts, ended).start()
+        })
+    };
+    Ok(config.pools.iter().map(start).collect())
+}
+
+fn start_gateway(config: &Config, dispatch: &Dispatch, listener: TcpListener) -> anyhow::Result<Part<HttpGateway>> {
+    let state = ApiState {
+        store: dispatch.store().clone(),
+        dispatch: dispatch.clone(),
+        sources: HttpClient::new(options::sources(config))?,
+        options: options::api(config),
+    };
+    let server = http::serve(listener, state, config.api.workers)?;
+    Ok(Part::start("HTTP gateway".to_owned(), |ended| HttpGateway::new(server, ended).start()))
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| {
+        format!("can't listen on {address}; another service may have the port: choose one with --port or api.port")
+    })
+}
+
+fn unavailable(error: crate::store::Error) -> anyhow::Error {
+    if error.is_transient() { Unavailable(error.to_string()).into() } else { error.into() }
+}

@@ -1,0 +1,185 @@
+//! What beat asks of PostgreSQL: due schedules become tasks, due retries become pending, and when the next is due.
+//!
+//! Any number of nodes may ask at once: rows that another transaction holds are passed over, and a unique index lets
+//! an occurrence make one task at most.
+
+mod fire;
+mod row;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::{Error, Store};
+use crate::domain::ids::{ScheduleId, TaskId};
+use crate::domain::input::Input;
+use crate::domain::queue::{Priority, QueueName};
+use crate::domain::task::{HELD, PendingTask};
+
+/// How due schedules are fired.
+#[derive(Clone, Debug)]
+pub struct FireOptions {
+    /// Most schedules in one transaction.
+    pub batch: u32,
+    /// Most missed occurrences of one schedule that are made up for under the policy `all`.
+    pub missed_cap: usize,
+    /// An occurrence that is late by no more than this is on time.
+    pub grace: TimeDelta,
+    /// What a task is given whose schedule has no input.
+    pub default_input: Input,
+    /// How often a task is retried.
+    pub max_retries: u32,
+}
+
+/// What one round of firing did.
+#[derive(Clone, Debug, Default)]
+pub struct Fired {
+    /// New tasks that may start at once: for the mailboxes.
+    pub tasks: Vec<PendingTask>,
+    /// How many new tasks wait for their jitter; [`Store::delayed_due`] gives them when it is over.
+    pub delayed: usize,
+    /// How many new tasks wait for another one of their schedule; [`Store::release_held`] gives them.
+    pub held: usize,
+    /// How many occurrences were noted as skipped.
+    pub skipped: usize,
+    /// How many schedules were due.
+    pub schedules: usize,
+    /// Schedules that can't be read, and why. They are paused now.
+    pub broken: Vec<(ScheduleId, String)>,
+    /// Whether the batch was full, so that more may be due.
+    pub more: bool,
+}
+
+const RELEASE_RETRIES: &str = "
+    WITH due AS (
+        SELECT id FROM tasks
+        WHERE status = 'retrying' AND next_retry_at <= $1
+        ORDER BY next_retry_at LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE tasks SET status = 'pending', pending_at = $1, next_retry_at = NULL, updated_at = $1
+    FROM due WHERE tasks.id = due.id AND tasks.status = 'retrying'
+    RETURNING tasks.id, tasks.queue, tasks.priority, tasks.pending_at";
+
+/// A held task is free once no other task of its schedule is unfinished, save others that are held too.
+const RELEASE_HELD: &str = "
+    WITH free AS (
+        SELECT id FROM tasks AS held
+        WHERE status = 'pending' AND pending_at = $2 AND NOT EXISTS (
+            SELECT 1 FROM tasks AS other
+            WHERE other.schedule_id = held.schedule_id AND other.schedule_id IS NOT NULL
+              AND other.status IN ('pending', 'running', 'retrying')
+              AND (other.status <> 'pending' OR other.pending_at <> $2)
+        )
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE tasks SET pending_at = $1, updated_at = $1
+    FROM free WHERE tasks.id = free.id AND tasks.status = 'pending' AND tasks.pending_at = $2
+    RETURNING tasks.id, tasks.queue, tasks.priority, tasks.pending_at";
+
+const ANY_HELD: &str = "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'pending' AND pending_at = $1)";
+
+const DELAYED_DUE: &str = "
+    SELECT id, queue, priority, pending_at FROM tasks
+    WHERE status = 'pending' AND pending_at > $1 AND pending_at <= $2
+    ORDER BY pending_at FETCH FIRST $3 ROWS WITH TIES";
+
+/// Each minimum is the first entry of a partial index. The bounds keep `infinity` and the like readable.
+const NEXT_DUE: &str = "
+    SELECT least(greatest(at, timestamptz '1970-01-01 00:00Z'), timestamptz '9999-01-01 00:00Z')
+    FROM (SELECT least(
+        (SELECT min(next_run_at) FROM schedules WHERE status = 'active'),
+        (SELECT min(next_retry_at) FROM tasks WHERE status = 'retrying'),
+        (SELECT min(pending_at) FROM tasks WHERE status = 'pending' AND pending_at > $1 AND pending_at < $2)
+    ) AS at) AS earliest
+    WHERE at IS NOT NULL";
+
+impl Store {
+    /// Makes the tasks of one batch of due schedules, the longest due first, and moves the schedules on.
+    ///
+    /// # Errors
+    /// PostgreSQL can't be reached or refuses; then nothing was done.
+    pub async fn fire_due(&self, now: DateTime<Utc>, options: FireOptions) -> Result<Fired, Error> {
+        self.run(move |mut connection| async move { fire::fire_due(&mut connection, now, &options).await }).await
+    }
+
+    /// Makes at most `batch` retrying tasks pending whose wait is over, the longest due first.
+    ///
+    /// # Errors
+    /// PostgreSQL can't be reached or refuses.
+    pub async fn release_due_retries(&self, now: DateTime<Utc>, batch: u32) -> Result<Vec<PendingTask>, Error> {
+        self.run(move |connection| async move {
+            let limit = i64::from(batch);
+            let params: [_; 2] = [(&now as _, Type::TIMESTAMPTZ), (&limit as _, Type::INT8)];
+            pending_tasks(&connection.query_typed(RELEASE_RETRIES, &params).await?)
+        })
+        .await
+    }
+
+    /// Lets at most `batch` held tasks start whose turn has come, and says whether others are still held: then beat
+    /// asks again within a second, since the end of the task they wait for is not announced to it.
+    ///
+    /// # Errors
+    /// PostgreSQL can't be reached or refuses.
+    pub async fn release_held(&self, now: DateTime<Utc>, batch: u32) -> Result<(Vec<PendingTask>, bool), Error> {
+        self.run(move |connection| async move {
+            let limit = i64::from(batch);
+            let params: [_; 3] =
+                [(&now as _, Type::TIMESTAMPTZ), (&HELD as _, Type::TIMESTAMPTZ), (&limit as _, Type::INT8)];
+            let released = pending_tasks(&connection.query_typed(RELEASE_HELD, &params).await?)?;
+            let rows = connection.query_typed(ANY_HELD, &[(&HELD, Type::TIMESTAMPTZ)]).await?;
+            let any_held = rows.first().map_or(Ok(false), |row| row.try_get(0))?;
+            Ok((released, any_held))
+        })
+        .await
+    }
+
+    /// The pending tasks whose time to start came after `after` and no later than `until`, in that order. More than
+    /// `batch` only where the last ones share one instant; where it is full, ask again after the last one's.
+    ///
+    /// # Errors
+    /// PostgreSQL can't be reached or refuses.
+    pub async fn delayed_due(
+        &self,
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+        batch: u32,
+    ) -> Result<Vec<PendingTask>, Error> {
+        self.run(move |connection| async move {
+            let limit = i64::from(batch);
+            let params: [_; 3] =
+                [(&after as _, Type::TIMESTAMPTZ), (&until as _, Type::TIMESTAMPTZ), (&limit as _, Type::INT8)];
+            pending_tasks(&connection.query_typed(DELAYED_DUE, &params).await?)
+        })
+        .await
+    }
+
+    /// When beat has something to do next: a schedule, a retry, or a delayed task. It may have
+    /// passed. Held tasks have no time; [`Store::release_held`] tells whether there are any.
+    ///
+    /// # Errors
+    /// PostgreSQL can't be reached or refuses.
+    pub async fn next_due(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
+        self.run(move |connection| async move {
+            let rows =
+                connection.query_typed(NEXT_DUE, &[(&now, Type::TIMESTAMPTZ), (&HELD, Type::TIMESTAMPTZ)]).await?;
+            rows.first().map_or(Ok(None), |row| Ok(row.try_get(0)?))
+        })
+        .await
+    }
+}
+
+/// Reads rows of id, queue, priority and pending_at.
+fn pending_tasks(rows: &[Row]) -> Result<Vec<PendingTask>, Error> {
+    rows.iter()
+        .map(|row| {
+            Ok(PendingTask {
+                id: TaskId(row.try_get(0)?),
+                queue: QueueName::new(row.try_get::<_, String>(1)?).unwrap_or_default(),
+                priority: Priority::new(row.try_get::<_, i16>(2)?.into()).unwrap_or_default(),
+                pending_at: row.try_get(3)?,
+            })
+        })
+        .collect()
+}

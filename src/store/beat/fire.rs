@@ -1,0 +1,240 @@
+//! The one transaction that fires schedules.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::row::{COLUMNS, DueSchedule, read};
+use super::{FireOptions, Fired, pending_tasks};
+use crate::domain::ids::TaskId;
+use crate::domain::schedule::{OverlapPolicy, Plan, ScheduleStatus, Unfinished, plan};
+use crate::domain::task::{HELD, PendingTask};
+use crate::store::{Connection, Error};
+
+const UNFINISHED: &str = "
+    SELECT schedule_id, count(*) FILTER (WHERE status = 'running'), count(*) FILTER (WHERE status <> 'running')
+    FROM tasks
+    WHERE schedule_id = ANY ($1) AND schedule_id IS NOT NULL AND status IN ('pending', 'running', 'retrying')
+    GROUP BY schedule_id";
+
+const MAKE_TASKS: &str = "
+    INSERT INTO tasks (id, workflow_id, schedule_id, status, input_data, queue, priority, scheduled_for, pending_at,
+                       max_retries, created_at, updated_at)
+    SELECT id, workflow_id, schedule_id, 'pending', input::json, queue, priority, scheduled_for, pending_at, $9, $10, $10
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
+        AS made (id, workflow_id, schedule_id, input, queue, priority, scheduled_for, pending_at)
+    ON CONFLICT (schedule_id, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING
+    RETURNING id, queue, priority, pending_at";
+
+const NOTE_SKIPS: &str = "
+    INSERT INTO schedule_skips (schedule_id, scheduled_for, reason, created_at)
+    SELECT schedule_id, scheduled_for, reason, $4
+    FROM unnest($1, $2, $3) AS skipped (schedule_id, scheduled_for, reason)
+    ON CONFLICT (schedule_id, scheduled_for) DO NOTHING";
+
+const MOVE_ON: &str = "
+    UPDATE schedules
+    SET next_run_at = moved.next, last_run_at = coalesce(moved.last, schedules.last_run_at), status = moved.status
+    FROM unnest($1, $2, $3, $4) AS moved (id, next, last, status)
+    WHERE schedules.id = moved.id AND schedules.status = 'active'";
+
+/// Locks, decides, writes. What another node holds is its business.
+pub(super) async fn fire_due(
+    connection: &mut Connection,
+    now: DateTime<Utc>,
+    options: &FireOptions,
+) -> Result<Fired, Error> {
+    let transaction = connection.transaction().await?;
+    let lock = format!(
+        "SELECT {COLUMNS} FROM schedules WHERE status = 'active' AND next_run_at <= $1
+         ORDER BY next_run_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+    );
+    let limit = i64::from(options.batch);
+    let rows = transaction.query_typed(&lock, &[(&now, Type::TIMESTAMPTZ), (&limit, Type::INT8)]).await?;
+    let mut fired = Fired { schedules: rows.len(), more: rows.len() >= options.batch as usize, ..Fired::default() };
+    if rows.is_empty() {
+        return Ok(fired);
+    }
+    let mut due = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match read(row, &options.default_input)? {
+            (_, Ok(schedule)) => due.push(schedule),
+            (id, Err(reason)) => fired.broken.push((id, reason)),
+        }
+    }
+    count_unfinished(&transaction, &mut due).await?;
+
+    let mut writes = Writes::default();
+    for schedule in &due {
+        writes.add(schedule, plan(&schedule.standing, now, options.missed_cap, options.grace));
+    }
+    for (id, _) in &fired.broken {
+        writes.moved.add(id.0, None, None, ScheduleStatus::Paused);
+    }
+    fired.skipped = writes.skips.ids.len();
+    // Sent together, one round trip.
+    let (made, (), ()) = tokio::try_join!(
+        writes.made.write(&transaction, options.max_retries, now),
+        writes.skips.write(&transaction, now),
+        writes.moved.write(&transaction),
+    )?;
+    transaction.commit().await?;
+    for task in made {
+        match task.pending_at {
+            held if held == HELD => fired.held += 1,
+            later if later > now => fired.delayed += 1,
+            _ => fired.tasks.push(task),
+        }
+    }
+    Ok(fired)
+}
+
+/// Counts for the schedules whose policy asks. Their rows are locked, so nobody else makes tasks of them now.
+async fn count_unfinished(transaction: &Transaction<'_>, due: &mut [DueSchedule]) -> Result<(), Error> {
+    let asks = |schedule: &&DueSchedule| schedule.standing.overlap != OverlapPolicy::Allow;
+    let ids: Vec<Uuid> = due.iter().filter(asks).map(|schedule| schedule.standing.id.0).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut counts = HashMap::new();
+    for row in transaction.query_typed(UNFINISHED, &[(&ids, Type::UUID_ARRAY)]).await? {
+        let (running, waiting): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+        let unfinished = Unfinished { running: running.unsigned_abs(), waiting: waiting.unsigned_abs() };
+        counts.insert(row.try_get::<_, Uuid>(0)?, unfinished);
+    }
+    for schedule in due {
+        schedule.standing.unfinished = counts.get(&schedule.standing.id.0).copied().unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// What is written, as columns.
+#[derive(Default)]
+struct Writes {
+    made: MadeTasks,
+    skips: Skips,
+    moved: Moved,
+}
+
+impl Writes {
+    fn add(&mut self, schedule: &DueSchedule, plan: Plan) {
+        let id = schedule.standing.id.0;
+        let last = plan.made.last().map(|made| made.scheduled_for);
+        let status = if plan.next.is_some() { ScheduleStatus::Active } else { ScheduleStatus::Completed };
+        self.moved.add(id, plan.next, last, status);
+        for made in plan.made {
+            let columns = &mut self.made;
+            columns.ids.push(TaskId::generate().0);
+            columns.workflows.push(schedule.workflow_id.0);
+            columns.schedules.push(id);
+            columns.inputs.push(schedule.input.clone());
+            columns.queues.push(schedule.queue.to_string());
+            columns.priorities.push(schedule.priority.get().into());
+            columns.scheduled_for.push(made.scheduled_for);
+            columns.pending_at.push(made.pending_at);
+        }
+        for skipped in plan.skipped {
+            self.skips.ids.push(id);
+            self.skips.scheduled_for.push(skipped.scheduled_for);
+            self.skips.reasons.push(skipped.reason);
+        }
+    }
+}
+
+#[derive(Default)]
+struct MadeTasks {
+    ids: Vec<Uuid>,
+    workflows: Vec<Uuid>,
+    schedules: Vec<Uuid>,
+    inputs: Vec<String>,
+    queues: Vec<String>,
+    priorities: Vec<i16>,
+    scheduled_for: Vec<DateTime<Utc>>,
+    pending_at: Vec<DateTime<Utc>>,
+}
+
+impl MadeTasks {
+    async fn write(
+        &self,
+        transaction: &Transaction<'_>,
+        max_retries: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<PendingTask>, Error> {
+        if self.ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let max_retries = i32::try_from(max_retries).unwrap_or(i32::MAX);
+        let rows = transaction
+            .query_typed(
+                MAKE_TASKS,
+                &[
+                    (&self.ids, Type::UUID_ARRAY),
+                    (&self.workflows, Type::UUID_ARRAY),
+                    (&self.schedules, Type::UUID_ARRAY),
+                    (&self.inputs, Type::TEXT_ARRAY),
+                    (&self.queues, Type::TEXT_ARRAY),
+                    (&self.priorities, Type::INT2_ARRAY),
+                    (&self.scheduled_for, Type::TIMESTAMPTZ_ARRAY),
+                    (&self.pending_at, Type::TIMESTAMPTZ_ARRAY),
+                    (&max_retries, Type::INT4),
+                    (&now, Type::TIMESTAMPTZ),
+                ],
+            )
+            .await?;
+        pending_tasks(&rows)
+    }
+}
+
+#[derive(Default)]
+struct Skips {
+    ids: Vec<Uuid>,
+    scheduled_for: Vec<DateTime<Utc>>,
+    reasons: Vec<String>,
+}
+
+impl Skips {
+    async fn write(&self, transaction: &Transaction<'_>, now: DateTime<Utc>) -> Result<(), Error> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        let params: [_; 4] = [
+            (&self.ids as _, Type::UUID_ARRAY),
+            (&self.scheduled_for as _, Type::TIMESTAMPTZ_ARRAY),
+            (&self.reasons as _, Type::TEXT_ARRAY),
+            (&now as _, Type::TIMESTAMPTZ),
+        ];
+        transaction.execute_typed(NOTE_SKIPS, &params).await?;
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Moved {
+    ids: Vec<Uuid>,
+    next: Vec<Option<DateTime<Utc>>>,
+    last: Vec<Option<DateTime<Utc>>>,
+    statuses: Vec<&'static str>,
+}
+
+impl Moved {
+    fn add(&mut self, id: Uuid, next: Option<DateTime<Utc>>, last: Option<DateTime<Utc>>, status: ScheduleStatus) {
+        self.ids.push(id);
+        self.next.push(next);
+        self.last.push(last);
+        self.statuses.push(status.as_str());
+    }
+
+    async fn write(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let params: [_; 4] = [
+            (&self.ids as _, Type::UUID_ARRAY),
+            (&self.next as _, Type::TIMESTAMPTZ_ARRAY),
+            (&self.last as _, Type::TIMESTAMPTZ_ARRAY),
+            (&self.statuses as _, Type::TEXT_ARRAY),
+        ];
+        transaction.execute_typed(MOVE_ON, &params).await?;
+        Ok(())
+    }
+}

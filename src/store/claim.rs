@@ -1,0 +1,143 @@
+//! Claiming tasks: PostgreSQL decides who runs what.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::{Error, Store};
+use crate::domain::ids::{NodeId, TaskId};
+use crate::domain::input::Input;
+use crate::domain::queue::{Priority, QueueName};
+use crate::domain::retry::TaskLimits;
+use crate::domain::source::Endpoint;
+use crate::domain::workflow::UnknownPolicy;
+
+/// An attempt that this node has begun: the claimed row with all that running and judging it takes.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt's number, the fencing token of its outcome.
+    pub number: i32,
+    /// Where the task waited.
+    pub queue: QueueName,
+    /// Its place there.
+    pub priority: Priority,
+    /// What it has behind and before it.
+    pub limits: TaskLimits,
+    /// When the attempt began.
+    pub started_at: DateTime<Utc>,
+}
+
+/// A claimed task: its attempt, and what to run.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The flow's id in its source.
+    pub flow_id: String,
+    /// The source; an error where its key can't be decrypted.
+    pub endpoint: Result<Endpoint, Error>,
+    /// What the source is sent.
+    pub input: String,
+    /// The session to run in.
+    pub session_id: String,
+    /// The flow's input component.
+    pub input_component: Option<String>,
+    /// The component whose answer is the result.
+    pub output_component: Option<String>,
+    /// The task's own soft time limit, in seconds.
+    pub timeout_s: Option<u32>,
+}
+
+/// `expected` keeps the planner from the partial index of pending tasks, see the statement that stores outcomes.
+const CLAIM: &str = "
+WITH popped AS MATERIALIZED (
+    SELECT id, 'pending' AS expected FROM unnest($1::uuid[]) AS p (id)
+), claimed AS (
+    UPDATE tasks t SET status = 'running', tries = t.tries + 1, node_id = $2, started_at = $3, updated_at = $3
+    FROM popped p
+    WHERE t.id = p.id AND t.status = p.expected AND t.pending_at <= $3
+    RETURNING t.id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at, t.workflow_id,
+              t.input_data, t.session_id, t.timeout_s
+)
+SELECT c.id, c.tries, c.queue, c.priority, c.max_retries, c.failures, c.lost, c.started_at,
+       coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy,
+       c.input_data::text AS input, c.session_id, c.timeout_s, w.remote_flow_id, w.input_component, w.output_component,
+       s.source_type, s.url, s.encrypted_api_key
+FROM claimed c
+JOIN workflows w ON w.id = c.workflow_id
+LEFT JOIN workflow_sources s ON s.id = w.workflow_source_id";
+
+impl Store {
+    /// Claims tasks for this node: those of `ids` that are pending begin an attempt. Returned in the order of `ids`.
+    ///
+    /// # Errors
+    /// The statement failed, or its answer was lost: then some of the tasks may be running with nobody to run them,
+    /// which the reconciling of running tasks ([`Store::running_of`]) finds.
+    pub async fn claim(&self, ids: Vec<TaskId>, node: NodeId, now: DateTime<Utc>) -> Result<Vec<Claimed>, Error> {
+        let vault = self.vault.clone();
+        self.run(move |connection| async move {
+            let uuids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+            let rows = connection
+                .query_typed(CLAIM, &[(&uuids, Type::UUID_ARRAY), (&node.0, Type::UUID), (&now, Type::TIMESTAMPTZ)])
+                .await?;
+            let order: HashMap<Uuid, usize> = uuids.into_iter().zip(0..).collect();
+            let mut claimed = rows.iter().map(|row| read_claimed(row, &vault)).collect::<Result<Vec<_>, Error>>()?;
+            claimed.sort_by_key(|claimed| order.get(&claimed.attempt.task.0).copied());
+            Ok(claimed)
+        })
+        .await
+    }
+}
+
+fn read_claimed(row: &Row, vault: &super::Vault) -> Result<Claimed, Error> {
+    let task = TaskId(row.try_get("id")?);
+    let session: Option<String> = row.try_get("session_id")?;
+    let timeout: Option<i32> = row.try_get("timeout_s")?;
+    let input: Option<&str> = row.try_get("input")?;
+    Ok(Claimed {
+        attempt: read_attempt(row)?,
+        flow_id: row.try_get("remote_flow_id")?,
+        endpoint: read_endpoint(row, vault),
+        input: Input::source_text(input),
+        session_id: session.unwrap_or_else(|| task.to_string()),
+        input_component: row.try_get("input_component")?,
+        output_component: row.try_get("output_component")?,
+        timeout_s: timeout.and_then(|seconds| u32::try_from(seconds).ok()),
+    })
+}
+
+/// Reads the columns that every query of attempts selects.
+pub(super) fn read_attempt(row: &Row) -> Result<Attempt, Error> {
+    let queue: String = row.try_get("queue")?;
+    let policy: &str = row.try_get("unknown_policy")?;
+    let count = |column| row.try_get::<_, i32>(column).map(|n| u32::try_from(n).unwrap_or(0));
+    Ok(Attempt {
+        task: TaskId(row.try_get("id")?),
+        number: row.try_get("tries")?,
+        queue: QueueName::new(queue).unwrap_or_default(),
+        priority: Priority::new(i64::from(row.try_get::<_, i16>("priority")?)).unwrap_or_default(),
+        limits: TaskLimits {
+            max_retries: count("max_retries")?,
+            failures: count("failures")?,
+            lost: count("lost")?,
+            unknown_policy: UnknownPolicy::from_stored(policy),
+        },
+        started_at: row.try_get::<_, Option<_>>("started_at")?.unwrap_or_default(),
+    })
+}
+
+fn read_endpoint(row: &Row, vault: &super::Vault) -> Result<Endpoint, Error> {
+    let missing = || Error::Unreadable("the workflow has no source; sync it again".to_owned());
+    let kind: &str = row.try_get::<_, Option<_>>("source_type")?.ok_or_else(missing)?;
+    let key: &str = row.try_get::<_, Option<_>>("encrypted_api_key")?.ok_or_else(missing)?;
+    Ok(Endpoint {
+        kind: kind.parse().map_err(|_| Error::Unreadable(format!("unknown source type {kind}")))?,
+        url: row.try_get::<_, Option<_>>("url")?.ok_or_else(missing)?,
+        api_key: vault.decrypt(key)?,
+    })
+}

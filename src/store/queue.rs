@@ -1,0 +1,56 @@
+//! Queues, as the tasks in them show them.
+
+use chrono::{DateTime, Utc};
+
+use tokio_postgres::types::Type;
+
+use super::{Error, Store};
+use crate::domain::clock;
+
+/// What waits and runs under one name.
+#[derive(Clone, Debug)]
+pub struct QueueRecord {
+    /// The queue.
+    pub name: String,
+    /// Tasks that may start and wait.
+    pub depth: i64,
+    /// Tasks that may not start yet: a delay, a jitter, another task of their schedule.
+    pub delayed: i64,
+    /// Since when the oldest of them waits.
+    pub oldest_pending_at: Option<DateTime<Utc>>,
+    /// Tasks that run.
+    pub running: i64,
+}
+
+impl Store {
+    /// What waits and runs, by queue. Reads the two indexes of live tasks only.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn queues(&self) -> Result<Vec<QueueRecord>, Error> {
+        let now = clock::now();
+        self.run(move |connection| async move {
+            let sql = "WITH live AS (
+                    SELECT queue, count(*) FILTER (WHERE pending_at <= $1) AS depth,
+                           count(*) FILTER (WHERE pending_at > $1) AS delayed,
+                           min(pending_at) FILTER (WHERE pending_at <= $1) AS oldest, 0::bigint AS running
+                      FROM tasks WHERE status = 'pending' GROUP BY queue
+                    UNION ALL
+                    SELECT queue, 0, 0, NULL, count(*) FROM tasks WHERE status = 'running' GROUP BY queue)
+                SELECT queue, sum(depth)::bigint, sum(delayed)::bigint, min(oldest), sum(running)::bigint
+                  FROM live GROUP BY queue ORDER BY queue";
+            let rows = connection.query_typed(sql, &[(&now, Type::TIMESTAMPTZ)]).await?;
+            let read = |row: &tokio_postgres::Row| {
+                Ok(QueueRecord {
+                    name: row.try_get(0)?,
+                    depth: row.try_get(1)?,
+                    delayed: row.try_get(2)?,
+                    oldest_pending_at: row.try_get(3)?,
+                    running: row.try_get(4)?,
+                })
+            };
+            rows.iter().map(read).collect()
+        })
+        .await
+    }
+}

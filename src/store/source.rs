@@ -1,0 +1,268 @@
+//! Sources.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::workflow::delete_workflows;
+use super::{Error, Store};
+use crate::domain::clock;
+use crate::domain::ids::{SourceId, TaskId};
+use crate::domain::source::{Endpoint, Secret, SourceKind, trim_url};
+use crate::domain::workflow::UnknownPolicy;
+
+/// A source as it is stored; its key stays sealed.
+#[derive(Clone, Debug)]
+pub struct SourceRecord {
+    /// Its id.
+    pub id: SourceId,
+    /// Shown to people.
+    pub name: Option<String>,
+    /// A [`SourceKind`], or whatever a former version wrote.
+    pub kind: String,
+    /// Where it is.
+    pub url: String,
+    /// `active` or `inactive`.
+    pub status: String,
+    /// What it said of its version, JSON.
+    pub version_info: Option<String>,
+    /// What to do where it is unknown whether it ran a flow.
+    pub unknown_policy: UnknownPolicy,
+    /// When it was added.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When its row last changed.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// The key as the vault made it.
+    sealed_key: String,
+}
+
+/// All that can be said of a source.
+#[derive(Clone, Debug)]
+pub struct SourceDraft {
+    /// Shown to people.
+    pub name: String,
+    /// What speaks there.
+    pub kind: SourceKind,
+    /// Where it is, without a trailing slash.
+    pub url: String,
+    /// Its key; `None` keeps the one it has.
+    pub api_key: Option<Secret>,
+    /// Whether its workflows are listed and run.
+    pub active: bool,
+    /// What it said of its version, JSON.
+    pub version_info: Option<String>,
+    /// What to do where it is unknown whether it ran a flow.
+    pub unknown_policy: UnknownPolicy,
+}
+
+const COLUMNS: &str = "id, name, source_type, url, encrypted_api_key, status, version_info::text AS version_info, \
+     unknown_policy, created_at, updated_at";
+
+/// The constraint that keeps urls apart.
+const URL_CONSTRAINT: &str = "workflow_sources_url_key";
+
+impl SourceRecord {
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: SourceId(row.try_get("id")?),
+            name: row.try_get("name")?,
+            kind: row.try_get("source_type")?,
+            url: row.try_get("url")?,
+            status: row.try_get("status")?,
+            version_info: row.try_get("version_info")?,
+            unknown_policy: UnknownPolicy::from_stored(row.try_get("unknown_policy")?),
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+            sealed_key: row.try_get("encrypted_api_key")?,
+        })
+    }
+
+    /// Whether the source is in use.
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+}
+
+/// Whether the url of a call was free.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// It was, and the source is stored.
+    Done(SourceRecord),
+    /// Another source has it.
+    Duplicate,
+    /// The source to change is gone.
+    Unknown,
+}
+
+impl Store {
+    /// How to open a source.
+    ///
+    /// # Errors
+    /// Its kind is not known to this version, or its key was sealed with another encryption key.
+    pub fn endpoint(&self, source: &SourceRecord) -> Result<Endpoint, Error> {
+        let (kind, api_key) = (self.source_kind(source)?, self.source_key(source)?);
+        Ok(Endpoint { kind, url: trim_url(&source.url).to_owned(), api_key })
+    }
+
+    /// What speaks at a source.
+    ///
+    /// # Errors
+    /// Its kind is not known to this version.
+    pub fn source_kind(&self, source: &SourceRecord) -> Result<SourceKind, Error> {
+        source.kind.parse().map_err(|_| Error::Unreadable(format!("source_type {:?}", source.kind)))
+    }
+
+    /// A source's key.
+    ///
+    /// # Errors
+    /// It was sealed with another encryption key.
+    pub fn source_key(&self, source: &SourceRecord) -> Result<Secret, Error> {
+        match source.sealed_key.as_str() {
+            "" => Ok(Secret::default()),
+            sealed => self.vault.decrypt(sealed),
+        }
+    }
+
+    /// One source.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn source(&self, id: SourceId) -> Result<Option<SourceRecord>, Error> {
+        self.run(move |connection| async move {
+            let sql = format!("SELECT {COLUMNS} FROM workflow_sources WHERE id = $1");
+            let row = connection.query_typed_opt(&sql, &[(&id.0, Type::UUID)]).await?;
+            row.as_ref().map(SourceRecord::from_row).transpose()
+        })
+        .await
+    }
+
+    /// The source with this url (but for trailing slashes) or, if there is none, this name. Where several have the
+    /// name, the newest.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn source_by_url_or_name(&self, url_or_name: String) -> Result<Option<SourceRecord>, Error> {
+        self.run(move |connection| async move {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM workflow_sources WHERE rtrim(url, '/') = $1 OR name = $2 \
+                 ORDER BY rtrim(url, '/') = $1 DESC, created_at DESC LIMIT 1"
+            );
+            let params = [(&trim_url(&url_or_name) as _, Type::TEXT), (&url_or_name as _, Type::TEXT)];
+            let row = connection.query_typed_opt(&sql, &params).await?;
+            row.as_ref().map(SourceRecord::from_row).transpose()
+        })
+        .await
+    }
+
+    /// Sources, newest first, and how many there are in all; `status` narrows.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn sources(
+        &self,
+        status: Option<String>,
+        offset: i64,
+        limit: i64,
+    ) -> Result<(Vec<SourceRecord>, i64), Error> {
+        self.run(move |connection| async move {
+            let filter = "($1::text IS NULL OR status = $1)";
+            let count = format!("SELECT count(*) FROM workflow_sources WHERE {filter}");
+            let total = connection.query_typed_one(&count, &[(&status, Type::TEXT)]).await?.try_get(0)?;
+            let sql = format!(
+                "SELECT {COLUMNS} FROM workflow_sources WHERE {filter} \
+                 ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3"
+            );
+            let params = [(&status as _, Type::TEXT), (&limit as _, Type::INT8), (&offset as _, Type::INT8)];
+            let rows = connection.query_typed(&sql, &params).await?;
+            Ok((rows.iter().map(SourceRecord::from_row).collect::<Result<_, _>>()?, total))
+        })
+        .await
+    }
+
+    /// Adds a source.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn add_source(&self, draft: SourceDraft) -> Result<Stored, Error> {
+        let sql = format!(
+            "INSERT INTO workflow_sources
+                (id, name, source_type, url, encrypted_api_key, status, version_info, unknown_policy, created_at, updated_at)
+             SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7::json, $8, $9, $9
+              WHERE NOT EXISTS (SELECT FROM workflow_sources WHERE rtrim(url, '/') = $4)
+             RETURNING {COLUMNS}"
+        );
+        self.write_source(sql, SourceId::generate(), draft, Stored::Duplicate).await
+    }
+
+    /// Replaces what is said of a source.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn update_source(&self, id: SourceId, draft: SourceDraft) -> Result<Stored, Error> {
+        let sql = format!(
+            "UPDATE workflow_sources SET name = $2, source_type = $3, url = $4, encrypted_api_key = coalesce($5, encrypted_api_key), status = $6,
+                    version_info = $7::json, unknown_policy = $8, updated_at = $9
+              WHERE id = $1 RETURNING {COLUMNS}"
+        );
+        self.write_source(sql, id, draft, Stored::Unknown).await
+    }
+
+    async fn write_source(
+        &self,
+        sql: String,
+        id: SourceId,
+        draft: SourceDraft,
+        otherwise: Stored,
+    ) -> Result<Stored, Error> {
+        let sealed = draft.api_key.as_ref().map(|key| self.vault.encrypt(key));
+        let now = clock::now();
+        let written = self
+            .run(move |connection| async move {
+                let params = [
+                    (&id.0 as _, Type::UUID),
+                    (&draft.name as _, Type::TEXT),
+                    (&draft.kind.as_str() as _, Type::TEXT),
+                    (&draft.url as _, Type::TEXT),
+                    (&sealed as _, Type::TEXT),
+                    (&(if draft.active { "active" } else { "inactive" }) as _, Type::TEXT),
+                    (&draft.version_info as _, Type::TEXT),
+                    (&draft.unknown_policy.as_str() as _, Type::TEXT),
+                    (&now as _, Type::TIMESTAMPTZ),
+                ];
+                let row = connection.query_typed_opt(&sql, &params).await?;
+                row.as_ref().map(SourceRecord::from_row).transpose()
+            })
+            .await;
+        match written {
+            Ok(Some(source)) => Ok(Stored::Done(source)),
+            Ok(None) => Ok(otherwise),
+            Err(error) if error.is_duplicate(URL_CONSTRAINT) => Ok(Stored::Duplicate),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a source with its workflows, their schedules and tasks. Returns the tasks that were running; `None`
+    /// where there is no such source.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn delete_source(&self, id: SourceId) -> Result<Option<Vec<TaskId>>, Error> {
+        self.run(move |mut connection| async move {
+            let transaction = connection.transaction().await?;
+            // The lock keeps out a sync, which would add a workflow.
+            let lock = "SELECT FROM workflow_sources WHERE id = $1 FOR UPDATE";
+            if transaction.query_typed_opt(lock, &[(&id.0, Type::UUID)]).await?.is_none() {
+                return Ok(None);
+            }
+            let workflows = "SELECT id FROM workflows WHERE workflow_source_id = $1 ORDER BY id FOR UPDATE";
+            let workflows = transaction.query_typed(workflows, &[(&id.0, Type::UUID)]).await?;
+            let workflows = workflows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<_>, _>>()?;
+            let running = delete_workflows(&transaction, &workflows).await?;
+            let sql = "DELETE FROM workflow_sources WHERE id = $1";
+            transaction.execute_typed(sql, &[(&id.0, Type::UUID)]).await?;
+            transaction.commit().await?;
+            Ok(Some(running))
+        })
+        .await
+    }
+}

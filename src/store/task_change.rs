@@ -1,0 +1,134 @@
+//! Tasks, changed by hand. Each statement names the states it leaves.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+
+use super::task_read::{COLUMNS, TaskRecord};
+use super::{Error, Store};
+use crate::domain::clock;
+use crate::domain::ids::TaskId;
+
+/// A change that fits a task's state, or does not.
+#[derive(Clone, Debug)]
+pub enum Changed<T> {
+    /// It was made.
+    Done(Box<T>),
+    /// The task is in a state that it does not leave this way.
+    Refused(Box<TaskRecord>),
+    /// There is no such task.
+    Unknown,
+}
+
+/// A task that was cancelled.
+#[derive(Clone, Debug)]
+pub struct Cancelled {
+    /// The task as it is now.
+    pub task: TaskRecord,
+    /// Whether an attempt of it was running, so that its executor has to be told.
+    pub was_running: bool,
+}
+
+/// A task that became pending.
+#[derive(Clone, Debug)]
+pub struct Repended {
+    /// The task as it is now.
+    pub task: TaskRecord,
+    /// Since when it waits.
+    pub pending_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// pending | retrying | running -> cancelled. The attempt that runs ends here, too: its own outcome will find the
+    /// task gone on and be ignored, so its history is written by the same statement.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn cancel_task(&self, id: TaskId) -> Result<Changed<Cancelled>, Error> {
+        let now = clock::now();
+        let done = self
+            .run(move |connection| async move {
+                let sql = format!(
+                    "WITH old AS (
+                        SELECT id, status, tries, node_id, started_at FROM tasks
+                         WHERE id = $1 AND status IN ('pending', 'retrying', 'running') FOR UPDATE),
+                    ended AS (
+                        INSERT INTO task_attempts
+                            (task_id, attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at)
+                        SELECT id, tries, 'cancelled', 'cancelled', 'The task was cancelled while the attempt ran.',
+                               true, node_id, coalesce(started_at, $2), $2
+                          FROM old WHERE status = 'running'
+                        ON CONFLICT (task_id, attempt) DO NOTHING)
+                    UPDATE tasks t SET status = 'cancelled', finished_at = $2, updated_at = $2, next_retry_at = NULL,
+                           node_id = NULL
+                      FROM old WHERE t.id = old.id
+                    RETURNING {COLUMNS}, old.status = 'running' AS was_running"
+                );
+                let params =
+                    [(&id.0 as &(dyn tokio_postgres::types::ToSql + Sync), Type::UUID), (&now, Type::TIMESTAMPTZ)];
+                let row = connection.query_typed_opt(&sql, &params).await?;
+                row.map(|row| {
+                    Ok(Cancelled { task: TaskRecord::from_row(&row)?, was_running: row.try_get("was_running")? })
+                })
+                .transpose()
+            })
+            .await?;
+        self.changed(id, done).await
+    }
+
+    /// failed | cancelled -> pending. Its retries start afresh and its attempts are numbered on.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn retry_task(&self, id: TaskId) -> Result<Changed<Repended>, Error> {
+        let now = clock::now();
+        let done = self
+            .run(move |connection| async move {
+                let sql = format!(
+                    "UPDATE tasks t SET status = 'pending', failures = 0, lost = 0, pending_at = $2, updated_at = $2,
+                            error = NULL, next_retry_at = NULL, started_at = NULL, finished_at = NULL, node_id = NULL
+                      WHERE t.id = $1 AND t.status IN ('failed', 'cancelled')
+                    RETURNING {COLUMNS}"
+                );
+                let row = connection.query_typed_opt(&sql, &[(&id.0, Type::UUID), (&now, Type::TIMESTAMPTZ)]).await?;
+                row.map(|row| Ok(Repended { task: TaskRecord::from_row(&row)?, pending_at: now })).transpose()
+            })
+            .await?;
+        self.changed(id, done).await
+    }
+
+    /// Deletes a task that does not run, with its attempts and its log.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn delete_task(&self, id: TaskId) -> Result<Changed<TaskRecord>, Error> {
+        let done = self
+            .run(move |mut connection| async move {
+                let transaction = connection.transaction().await?;
+                // The lock keeps out a claim, and lines of the log that come late.
+                let sql = format!("SELECT {COLUMNS} FROM tasks t WHERE t.id = $1 AND t.status <> 'running' FOR UPDATE");
+                let Some(row) = transaction.query_typed_opt(&sql, &[(&id.0, Type::UUID)]).await? else {
+                    return Ok(None);
+                };
+                let task = TaskRecord::from_row(&row)?;
+                for sql in [
+                    "DELETE FROM task_logs WHERE task_id = $1",
+                    "DELETE FROM task_attempts WHERE task_id = $1",
+                    "DELETE FROM tasks WHERE id = $1",
+                ] {
+                    transaction.execute_typed(sql, &[(&id.0, Type::UUID)]).await?;
+                }
+                transaction.commit().await?;
+                Ok(Some(task))
+            })
+            .await?;
+        self.changed(id, done).await
+    }
+
+    /// Tells "refused" from "unknown" where a change was not made.
+    async fn changed<T>(&self, id: TaskId, done: Option<T>) -> Result<Changed<T>, Error> {
+        Ok(match done {
+            Some(done) => Changed::Done(Box::new(done)),
+            None => self.task(id).await?.map_or(Changed::Unknown, |task| Changed::Refused(Box::new(task))),
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! Tasks, read.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::{Error, Store};
+use crate::domain::ids::{ScheduleId, SourceId, TaskId, WorkflowId};
+use crate::domain::task::TaskStatus;
+
+/// A task as it is stored.
+#[derive(Clone, Debug)]
+pub struct TaskRecord {
+    /// Its id.
+    pub id: TaskId,
+    /// What it runs.
+    pub workflow_id: WorkflowId,
+    /// What made it, if a schedule did.
+    pub schedule_id: Option<ScheduleId>,
+    /// A [`TaskStatus`], or whatever a former version wrote.
+    pub status: String,
+    /// The input, JSON.
+    pub input: Option<String>,
+    /// The source's whole answer, JSON.
+    pub output: Option<String>,
+    /// The answer's text.
+    pub result: Option<String>,
+    /// Why the newest attempt did not succeed.
+    pub error: Option<String>,
+    /// Attempts made.
+    pub tries: i32,
+    /// Most retries.
+    pub max_retries: i32,
+    /// When a retrying task becomes pending.
+    pub next_retry_at: Option<DateTime<Utc>>,
+    /// Where it waits.
+    pub queue: String,
+    /// How urgent it is there.
+    pub priority: i16,
+    /// When the newest attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When the task ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When it was asked for.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When its row last changed.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// The columns of a [`TaskRecord`], of a table or alias `t`.
+pub(super) const COLUMNS: &str = "t.id, t.workflow_id, t.schedule_id, t.status, t.input_data::text AS input, \
+     t.output_data::text AS output, t.result, t.error, t.tries, t.max_retries, t.next_retry_at, t.queue, t.priority, \
+     t.started_at, t.finished_at, t.created_at, t.updated_at";
+
+impl TaskRecord {
+    pub(super) fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: TaskId(row.try_get("id")?),
+            workflow_id: WorkflowId(row.try_get("workflow_id")?),
+            schedule_id: row.try_get::<_, Option<_>>("schedule_id")?.map(ScheduleId),
+            status: row.try_get("status")?,
+            input: row.try_get("input")?,
+            output: row.try_get("output")?,
+            result: row.try_get("result")?,
+            error: row.try_get("error")?,
+            tries: row.try_get("tries")?,
+            max_retries: row.try_get("max_retries")?,
+            next_retry_at: row.try_get("next_retry_at")?,
+            queue: row.try_get("queue")?,
+            priority: row.try_get("priority")?,
+            started_at: row.try_get("started_at")?,
+            finished_at: row.try_get("finished_at")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+
+    /// Whether the task has ended.
+    pub fn is_final(&self) -> bool {
+        self.status.parse::<TaskStatus>().is_ok_and(TaskStatus::is_final)
+    }
+}
+
+/// Which tasks; what is `None` does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    /// Of a workflow.
+    pub workflow_id: Option<WorkflowId>,
+    /// Of a schedule.
+    pub schedule_id: Option<ScheduleId>,
+    /// Of the workflows of a source.
+    pub source_id: Option<SourceId>,
+    /// In a status.
+    pub status: Option<TaskStatus>,
+    /// In a queue.
+    pub queue: Option<String>,
+    /// Asked for then or later.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Asked for before.
+    pub created_before: Option<DateTime<Utc>>,
+    /// Whose id, input, result or error contains a text, in either case of letters.
+    pub text: Option<String>,
+}
+
+/// Where a page of tasks begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// After so many tasks.
+    Offset(i64),
+    /// After this task; no page shifts while new tasks come in.
+    After(DateTime<Utc>, TaskId),
+}
+
+/// Parameters 1 to 8 are the filter. With parameters of an unnamed statement the planner knows the values, so that
+/// the conditions that do not narrow cost nothing and the others use their indexes.
+const FILTER: &str = "($1::uuid IS NULL OR t.workflow_id = $1) AND ($2::uuid IS NULL OR t.schedule_id = $2) \
+     AND ($3::uuid IS NULL OR t.workflow_id IN (SELECT id FROM workflows WHERE workflow_source_id = $3)) \
+     AND ($4::text IS NULL OR t.status = $4) AND ($5::text IS NULL OR t.queue = $5) \
+     AND ($6::timestamptz IS NULL OR t.created_at >= $6) AND ($7::timestamptz IS NULL OR t.created_at < $7) \
+     AND ($8::text IS NULL OR position(lower($8) IN \
+          lower(concat_ws(' ', t.id::text, t.input_data::text, t.result, t.error))) > 0)";
+
+impl Store {
+    /// One task.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, Error> {
+        self.run(move |connection| async move {
+            let sql = format!("SELECT {COLUMNS} FROM tasks t WHERE t.id = $1");
+            let row = connection.query_typed_opt(&sql, &[(&id.0, Type::UUID)]).await?;
+            row.as_ref().map(TaskRecord::from_row).transpose()
+        })
+        .await
+    }
+
+    /// Whether a task has ended; `None` where there is no such task. Costs less than the task.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn task_is_final(&self, id: TaskId) -> Result<Option<bool>, Error> {
+        self.run(move |connection| async move {
+            let sql = "SELECT status FROM tasks WHERE id = $1";
+            let row = connection.query_typed_opt(sql, &[(&id.0, Type::UUID)]).await?;
+            let status = row.map(|row| row.try_get::<_, String>(0)).transpose()?;
+            Ok(status.map(|status| status.parse::<TaskStatus>().is_ok_and(TaskStatus::is_final)))
+        })
+        .await
+    }
+
+    /// Tasks, newest first: at most `limit`, and how many the filter fits in all.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn tasks(&self, filter: TaskFilter, start: Start, limit: i64) -> Result<(Vec<TaskRecord>, i64), Error> {
+        self.run(move |connection| async move {
+            let bound = Bound::new(filter);
+            let count = format!("SELECT count(*) FROM tasks t WHERE {FILTER}");
+            let total = connection.query_typed_one(&count, &bound.params()).await?.try_get(0)?;
+            let (offset, after_time, after_id) = match start {
+                Start::Offset(offset) => (offset, None, None),
+                Start::After(time, id) => (0, Some(time), Some(id.0)),
+            };
+            let sql = format!(
+                "SELECT {COLUMNS} FROM tasks t WHERE {FILTER} \
+                 AND ($9::timestamptz IS NULL OR (t.created_at, t.id) < ($9, $10::uuid)) \
+                 ORDER BY t.created_at DESC, t.id DESC LIMIT $11 OFFSET $12"
+            );
+            let mut params = bound.params();
+            params.extend([
+                (&after_time as &(dyn ToSql + Sync), Type::TIMESTAMPTZ),
+                (&after_id, Type::UUID),
+                (&limit, Type::INT8),
+                (&offset, Type::INT8),
+            ]);
+            let rows = connection.query_typed(&sql, &params).await?;
+            Ok((rows.iter().map(TaskRecord::from_row).collect::<Result<_, _>>()?, total))
+        })
+        .await
+    }
+}
+
+/// A filter in the form its parameters have.
+struct Bound {
+    workflow_id: Option<Uuid>,
+    schedule_id: Option<Uuid>,
+    source_id: Option<Uuid>,
+    status: Option<&'static str>,
+    queue: Option<String>,
+    created_after: Option<DateTime<Utc>>,
+    created_before: Option<DateTime<Utc>>,
+    text: Option<String>,
+}
+
+impl Bound {
+    fn new(filter: TaskFilter) -> Self {
+        Self {
+            workflow_id: filter.workflow_id.map(|id| id.0),
+            schedule_id: filter.schedule_id.map(|id| id.0),
+            source_id: filter.source_id.map(|id| id.0),
+            status: filter.status.map(TaskStatus::as_str),
+            queue: filter.queue,
+            created_after: filter.created_after,
+            created_before: filter.created_before,
+            text: filter.text,
+        }
+    }
+
+    fn params(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
+        vec![
+            (&self.workflow_id, Type::UUID),
+            (&self.schedule_id, Type::UUID),
+            (&self.source_id, Type::UUID),
+            (&self.status, Type::TEXT),
+            (&self.queue, Type::TEXT),
+            (&self.created_after, Type::TIMESTAMPTZ),
+            (&self.created_before, Type::TIMESTAMPTZ),
+            (&self.text, Type::TEXT),
+        ]
+    }
+}

@@ -1,0 +1,9 @@
+//! The REST API over a real socket and real servers.
+
+mod client;
+mod hostile;
+mod meta;
+mod schedules;
+mod sources;
+mod tasks;
+mod workflows;

@@ -1,0 +1,70 @@
+//! What a service says that can't start.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::among_others;
+use crate::harness::node::{SOON, spawn};
+use crate::harness::stage::Stage;
+use crate::harness::until;
+
+/// Runs it to its end: exit code and log.
+async fn end_of(command: Command) -> (i32, String) {
+    let started = Instant::now();
+    let (mut process, log) = spawn(command);
+    let status =
+        tokio::time::timeout(SOON, until("it ends", SOON * 2, async || process.try_wait().expect("ours"))).await;
+    let Ok(status) = status else {
+        process.kill().expect("ours");
+        process.wait().expect("ours");
+        panic!("it runs: {:?}", log.lock().expect("whole"));
+    };
+    println!("it ended after {:?}", started.elapsed());
+    // The last lines are on their way when the process is gone.
+    let last = until("its words", SOON, async || {
+        let log = log.lock().expect("whole").join("\n");
+        (!log.is_empty()).then_some(log)
+    })
+    .await;
+    (status.code().expect("no signal"), last)
+}
+
+#[tokio::test]
+async fn without_postgres_it_says_so_and_ends_with_69() {
+    let _machine = among_others().await;
+    let stage = Stage::new(Duration::ZERO).await;
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let url = format!("postgresql://spark:s3cret@{free}/spark");
+    let (code, log) = end_of(stage.serve(&[("database.url", &url)])).await;
+    assert_eq!(code, 69, "{log}");
+    assert!(log.contains("PostgreSQL can't be reached") && log.contains("must run before the service"), "{log}");
+    assert!(log.to_lowercase().contains("connection refused"), "{log}");
+    assert!(!log.contains("s3cret") && !log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_the_configuration_is_told_at_once() {
+    let _machine = among_others().await;
+    let stage = Stage::new(Duration::ZERO).await;
+    let wrong =
+        [("worker.threads", "none"), ("worker.thread", "2"), ("worker.time_limit_s", "1"), ("timezone", "Mars")];
+    let (code, log) = end_of(stage.serve(&wrong)).await;
+    assert_eq!(code, 2, "{log}");
+    for (key, _) in wrong {
+        assert!(log.contains(key), "{key} is not told of: {log}");
+    }
+    assert!(log.contains("flag --set"), "where it was written: {log}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let _machine = among_others().await;
+    let stage = Stage::new(Duration::ZERO).await;
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let (code, log) = end_of(stage.serve(&[("api.port", &address.port().to_string())])).await;
+    assert_ne!(code, 0, "{log}");
+    assert!(log.contains(&format!("can't listen on {address}")) && log.contains("--port"), "{log}");
+    assert_eq!(stage.count("SELECT count(*) FROM nodes").await, 0, "it never was a node");
+}
