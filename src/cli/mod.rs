@@ -5,6 +5,7 @@
 
 mod client;
 mod completions;
+mod config;
 mod connection;
 mod db;
 mod demo;
@@ -81,6 +82,9 @@ enum Command {
     /// The database's schema
     #[command(subcommand)]
     Db(db::Command),
+    /// What the configuration comes to on this machine
+    #[command(subcommand)]
+    Config(config::Command),
     /// A server on loopback that behaves like LangFlow, to test with
     Simulate(simulate::SimulateArgs),
     /// What Spark reports about its use
@@ -155,6 +159,7 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
             with_service(&remote.or(group.remote()), out, async |session| worker::run(&session, group.command).await)
         }
         Command::Db(command) => db::run(&out, command),
+        Command::Config(command) => config::run(&out, command),
         Command::Simulate(args) => simulate::run(&out, &args),
         Command::Telemetry(command) => telemetry::run(&out, command),
         Command::Completions(args) => completions::run(&out, args, invoked_as),

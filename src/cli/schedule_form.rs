@@ -75,7 +75,7 @@ pub(super) struct CreateArgs {
     /// Start up to so many seconds later, by chance
     #[arg(long, value_name = "SECONDS")]
     jitter_s: Option<u32>,
-    /// A task not started after so many seconds is not started any more
+    /// A missed occurrence older than so many seconds is not made up for
     #[arg(long, value_name = "SECONDS")]
     expires_s: Option<u32>,
     /// The queue its tasks wait in
