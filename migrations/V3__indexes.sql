@@ -10,6 +10,9 @@ CREATE INDEX IF NOT EXISTS tasks_unfinished ON tasks (schedule_id)
     WHERE schedule_id IS NOT NULL AND status IN ('pending', 'running', 'retrying');
 CREATE INDEX IF NOT EXISTS schedules_due ON schedules (next_run_at) WHERE status = 'active';
 
+-- What retention looks for among many more completed tasks.
+CREATE INDEX IF NOT EXISTS tasks_not_completed ON tasks (created_at) WHERE status IN ('failed', 'cancelled');
+
 -- Lists, newest first.
 CREATE INDEX IF NOT EXISTS tasks_newest ON tasks (created_at DESC, id DESC);
 CREATE INDEX IF NOT EXISTS tasks_by_workflow ON tasks (workflow_id, created_at DESC, id DESC);

@@ -10,6 +10,9 @@ use crate::domain::clock;
 use crate::store;
 use crate::store::beat::FireOptions;
 
+/// How often a round that waits says that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
 /// How beat works.
 #[derive(Clone, Debug)]
 pub struct BeatOptions {
@@ -26,7 +29,7 @@ pub async fn run(options: BeatOptions, dispatch: Dispatch, stop: CancellationTok
     let mut looked_until = clock::now();
     let mut away = false;
     loop {
-        let wait = match round(&options, &dispatch, &mut looked_until).await {
+        let wait = match alive(&dispatch, round(&options, &dispatch, &mut looked_until)).await {
             Ok(next) => {
                 if std::mem::take(&mut away) {
                     log::info!("beat works again");
@@ -48,6 +51,18 @@ pub async fn run(options: BeatOptions, dispatch: Dispatch, stop: CancellationTok
     }
 }
 
+/// Says that beat is alive for as long as a round takes: one that waits for a PostgreSQL that hangs is not stuck.
+async fn alive<T>(dispatch: &Dispatch, round: impl Future<Output = T>) -> T {
+    let mut round = std::pin::pin!(round);
+    let mut ticks = tokio::time::interval(SIGN_OF_LIFE);
+    loop {
+        tokio::select! {
+            done = &mut round => return done,
+            _ = ticks.tick() => dispatch.health().set_beat_at(clock::now()),
+        }
+    }
+}
+
 fn until(next: Option<DateTime<Utc>>, max_poll: Duration) -> Duration {
     let left = next.map_or(max_poll, |next| (next - clock::now()).to_std().unwrap_or(Duration::ZERO));
     left.min(max_poll)
@@ -61,7 +76,6 @@ async fn round(
 ) -> Result<Option<DateTime<Utc>>, store::Error> {
     let store = dispatch.store();
     let now = clock::now();
-    dispatch.health().set_beat_at(now);
     let delayed = store.delayed_due(*looked_until, now, options.batch).await?;
     // A full batch is read on from the time of its last task; feeding that one again is harmless.
     *looked_until = match delayed.last() {
@@ -79,8 +93,14 @@ async fn round(
             log::error!("schedule {schedule} is paused, for it can't be read: {reason}");
         }
         dispatch.feed(fired.tasks);
-        dispatch.feed(store.release_due_retries(now, options.batch).await?);
+        let retries = store.release_due_retries(now, options.batch).await?;
+        let did_something = fired.more || fired.schedules > 0 || !retries.is_empty();
+        dispatch.feed(retries);
         next = store.next_due(now).await?;
+        // What is due and was passed over is locked by somebody else, who is at it.
+        if !did_something && next.is_some_and(|next| next <= now) {
+            next = None;
+        }
     }
     Ok(next)
 }

@@ -15,9 +15,9 @@ use super::post::tell;
 use super::process::{Spawned, Spawner};
 use super::supervisor::{AttemptsEnded, ChildStarted, ExecutorExited, ExecutorReady, Supervisor};
 use crate::child::frames::{self, AttemptKey, FromChild, RunAttempt, StartChild, ToChild};
-use crate::dispatch::Dispatch;
 use crate::dispatch::claim::Job;
-use crate::domain::ids::{ExecutorId, TaskId};
+use crate::dispatch::{Abort, Dispatch};
+use crate::domain::ids::ExecutorId;
 use crate::domain::outcome::{Failure, Lost, Outcome};
 use crate::domain::retry::HARD_TIME_LIMIT;
 use crate::store::claim::Attempt;
@@ -109,12 +109,15 @@ impl Executor {
         }
     }
 
-    fn say<T: Serialize>(&self, frame: &T) {
-        let Some(frames) = &self.link.frames else { return };
+    /// Says something to the child; whether it is on its way. The end of a child that is gone is told by the link.
+    fn say<T: Serialize>(&self, frame: &T) -> bool {
+        let Some(frames) = &self.link.frames else { return false };
         match frames::encode(frame) {
-            // A child that is gone is told by the link.
-            Ok(bytes) => drop(frames.send(bytes)),
-            Err(error) => log::error!("a frame can't be encoded: {error}"),
+            Ok(bytes) => frames.send(bytes).is_ok(),
+            Err(error) => {
+                log::error!("a frame can't be encoded: {error}");
+                false
+            }
         }
     }
 
@@ -190,7 +193,7 @@ impl Handler<Run> for Executor {
             .map_or(self.parts.options.soft_time_limit, |seconds| Duration::from_secs(u64::from(seconds)));
         let key = AttemptKey { task: claimed.attempt.task, number: claimed.attempt.number };
         let deadline = Instant::now() + soft_limit + self.parts.options.hard_limit_after;
-        self.say(&ToChild::Run(Box::new(RunAttempt {
+        let said = self.say(&ToChild::Run(Box::new(RunAttempt {
             key,
             endpoint,
             flow_id: claimed.flow_id,
@@ -200,20 +203,25 @@ impl Handler<Run> for Executor {
             output_component: claimed.output_component,
             soft_limit,
         })));
-        self.active.attempts.insert(key, Active { attempt: claimed.attempt, deadline });
+        if said {
+            self.active.attempts.insert(key, Active { attempt: claimed.attempt, deadline });
+        } else {
+            self.parts.dispatch.record(claimed.attempt, Outcome::NotStarted);
+        }
     }
 }
 
-/// Stop an attempt of this task, if it runs here. Sent by the supervisor.
+/// Stop an attempt of a task, if it runs here. Sent by the supervisor.
 #[derive(Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct Cancel(pub TaskId);
+pub struct Cancel(pub Abort);
 
 impl Handler<Cancel> for Executor {
     type Result = ();
 
-    fn handle(&mut self, Cancel(task): Cancel, _: &mut Self::Context) {
-        for key in self.active.attempts.keys().filter(|key| key.task == task) {
+    fn handle(&mut self, Cancel(abort): Cancel, _: &mut Self::Context) {
+        let counts_no_more = |key: &&AttemptKey| key.task == abort.task && key.number <= abort.up_to_attempt;
+        for key in self.active.attempts.keys().filter(counts_no_more) {
             self.say(&ToChild::Cancel(*key));
         }
     }

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatch;
 use crate::domain::clock;
-use crate::store;
 use crate::store::node::NodeRow;
+use crate::store::{self, Store};
 
 /// How the lease is held.
 #[derive(Clone, Copy, Debug)]
@@ -18,14 +18,14 @@ pub struct HeartbeatOptions {
     pub lease: Duration,
 }
 
-/// Beats until it is stopped.
-pub async fn run(options: HeartbeatOptions, node: NodeRow, dispatch: Dispatch, stop: CancellationToken) {
+/// Beats until it is stopped, over a connection of its own: a pool that is used up must not cost the lease.
+pub async fn run(options: HeartbeatOptions, node: NodeRow, store: Store, dispatch: Dispatch, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(options.every) => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = beat(options, node.clone(), &dispatch).await {
+        if let Err(error) = beat(options, node.clone(), &store, &dispatch).await {
             log::warn!("the heartbeat did not reach PostgreSQL: {error}");
         }
     }
@@ -35,9 +35,14 @@ pub async fn run(options: HeartbeatOptions, node: NodeRow, dispatch: Dispatch, s
 ///
 /// # Errors
 /// The database is away.
-pub async fn beat(options: HeartbeatOptions, node: NodeRow, dispatch: &Dispatch) -> Result<(), store::Error> {
+pub async fn beat(
+    options: HeartbeatOptions,
+    node: NodeRow,
+    store: &Store,
+    dispatch: &Dispatch,
+) -> Result<(), store::Error> {
     let now = clock::now();
-    dispatch.store().heartbeat(node, now, now + options.lease).await?;
+    store.heartbeat(node, now, now + options.lease).await?;
     dispatch.lease().renewed(now, options.lease);
     Ok(())
 }

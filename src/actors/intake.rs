@@ -11,6 +11,7 @@ use super::post::{ask, tell};
 use super::supervisor::{Arrived, IntakeEnded, Supervisor};
 use crate::dispatch::Dispatch;
 use crate::domain::queue::QueueName;
+use crate::mailbox::Taken;
 
 /// How tasks are taken in.
 #[derive(Clone, Debug)]
@@ -40,8 +41,17 @@ pub async fn run(
     free: watch::Receiver<Option<usize>>,
     supervisor: Addr<Supervisor>,
 ) {
+    // Also told where the intake panics.
+    let _ended = TellEnd(supervisor.clone());
     take_in(options, queues, dispatch, free, &supervisor).await;
-    tell(&supervisor, IntakeEnded);
+}
+
+struct TellEnd(Addr<Supervisor>);
+
+impl Drop for TellEnd {
+    fn drop(&mut self) {
+        tell(&self.0, IntakeEnded);
+    }
 }
 
 async fn take_in(
@@ -63,14 +73,14 @@ async fn take_in(
             let unstored = dispatch.in_flight().len_of(&options.pool);
             free.borrow().unwrap_or(0).min(options.slots.saturating_sub(unstored))
         };
-        let ids = match taker.take(options.block, room).await {
-            Ok(ids) => ids,
+        let taken = match taker.take(options.block, room).await {
+            Ok(taken) => taken,
             Err(error) => {
                 trouble.rest("Redis", &error).await;
                 continue;
             }
         };
-        if ids.is_empty() {
+        if taken.is_empty() {
             // An empty mailbox is no proof that nothing is pending.
             if let Err(error) = dispatch.refeed_stale(queues.clone(), options.pending_grace).await {
                 trouble.rest("PostgreSQL", &error).await;
@@ -79,11 +89,10 @@ async fn take_in(
         }
         if free.borrow().is_none_or(|free| free == 0) {
             // The pool drains, or a child has crashed: others may have them.
-            if let Err(error) = dispatch.put_back(ids).await {
-                log::debug!("ids can't be put back now; they are found again as stale: {error}");
-            }
+            put_back(&dispatch, taken).await;
             continue;
         }
+        let ids = taken.iter().map(|taken| taken.id).collect();
         match dispatch.claim(&options.pool, ids).await {
             Ok(jobs) if jobs.is_empty() => {}
             Ok(jobs) => {
@@ -95,8 +104,18 @@ async fn take_in(
                     return;
                 }
             }
-            Err(error) => trouble.rest("PostgreSQL", &error).await,
+            Err(error) => {
+                put_back(&dispatch, taken).await;
+                trouble.rest("PostgreSQL", &error).await;
+            }
         }
+    }
+}
+
+/// What can't be put back is found again as stale.
+async fn put_back(dispatch: &Dispatch, taken: Vec<Taken>) {
+    if let Err(error) = dispatch.mailbox().put_back(taken).await {
+        log::debug!("ids can't be put back now: {error}");
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Retention {
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 /// Tasks that one statement deletes: few enough to be over in milliseconds.
 const RETENTION_BATCH: i64 = 500;
+/// Such statements in a row: the janitor's other duties wait meanwhile.
+const RETENTION_BATCHES: usize = 20;
 
 /// Sweeps until it is stopped.
 pub async fn run(options: JanitorOptions, dispatch: Dispatch, stop: CancellationToken) {
@@ -70,8 +72,8 @@ async fn sweep_attempts(options: &JanitorOptions, dispatch: &Dispatch) -> Result
     if unknown > 0 {
         log::warn!("{unknown} attempts whose claim was lost are given back");
     }
-    for task in dispatch.overtaken().await? {
-        dispatch.abort(task);
+    for (task, attempt) in dispatch.overtaken().await? {
+        dispatch.abort(task, attempt);
     }
     dispatch.forget_dead_nodes(options.forget_nodes_after).await
 }
@@ -93,9 +95,11 @@ async fn delete_old(retention: &Retention, dispatch: &Dispatch, stop: &Cancellat
     for (age, statuses) in kept {
         let Some(age) = age else { continue };
         let before = clock::now() - age;
-        while !stop.is_cancelled()
-            && store.delete_finished(statuses, before, RETENTION_BATCH).await? >= RETENTION_BATCH.unsigned_abs()
-        {
+        for _ in 0..RETENTION_BATCHES {
+            let deleted = store.delete_finished(statuses, before, RETENTION_BATCH).await?;
+            if stop.is_cancelled() || deleted < RETENTION_BATCH.unsigned_abs() {
+                break;
+            }
         }
     }
     store.delete_idempotency_keys(clock::now() - KEY_LIFETIME).await?;

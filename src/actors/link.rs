@@ -13,7 +13,7 @@ use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use super::executor::{ChildEnded, ChildSaid, Executor};
 use super::post::tell;
-use super::process::{Spawned, reap};
+use super::process::{EXIT_GRACE, Spawned, reap};
 use crate::child::frames::{FromChild, decode};
 
 /// Frames that one message brings at most.
@@ -36,12 +36,14 @@ pub(super) fn start(spawned: Spawned, codec: LengthDelimitedCodec, executor: Add
     let (kill, killed) = oneshot::channel();
     runtime.spawn(write_frames(FramedWrite::new(write, codec.clone()), outbox));
     runtime.spawn(async move {
-        let reading = read_frames(FramedRead::new(read, codec), executor.clone());
+        let mut reading = std::pin::pin!(read_frames(FramedRead::new(read, codec), executor.clone()));
         tokio::select! {
-            () = reading => {}
+            () = &mut reading => {}
             _ = killed => {
                 // It may have ended by itself in this moment; then there is nothing to kill.
                 drop(child.start_kill());
+                // What it had said before is heard: the socket is empty and closed a moment later.
+                drop(tokio::time::timeout(EXIT_GRACE, reading).await);
             }
         }
         let status = reap(&mut child).await;

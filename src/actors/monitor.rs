@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::post::ask;
 use super::supervisor::{Sample, Sampled, Supervisor};
 use crate::dispatch::Dispatch;
+use crate::dispatch::health::Phase;
 use crate::domain::clock;
 
 /// How the monitor works.
@@ -45,7 +46,8 @@ pub async fn run(
         for supervisor in &supervisors {
             alive &= ask(supervisor, Sampled(samples.clone()), ANSWER_LIMIT).await.is_some();
         }
-        if alive && beat_is_fresh(&options, &dispatch) {
+        let draining = dispatch.health().phase() == Phase::Draining;
+        if alive && (draining || beat_is_fresh(&options, &dispatch)) {
             notify_watchdog();
         }
     }
@@ -67,7 +69,8 @@ async fn sample(system: Option<System>, pids: Vec<u32>) -> (Option<System>, Vec<
             .collect();
         (Some(system), samples)
     });
-    sampling.await.unwrap_or_default()
+    // After a panic in there the next sample begins with a new one.
+    sampling.await.unwrap_or_else(|_| (System::new().ok(), Vec::new()))
 }
 
 /// Asks PostgreSQL and Redis whether they answer.

@@ -285,6 +285,16 @@ impl Pool {
         }
         self.fill(actions);
         self.give(actions);
+        self.give_back_if_deserted(actions);
+    }
+
+    /// Without any executor that serves, what waits for a slot is given back: nobody knows when there will be one, and
+    /// another node may have room.
+    fn give_back_if_deserted(&mut self, actions: &mut Vec<Action>) {
+        if self.waiting > 0 && self.serving().next().is_none() {
+            self.waiting = 0;
+            actions.push(Action::GiveBack);
+        }
     }
 
     fn arrived(&mut self, count: usize, actions: &mut Vec<Action>) {
@@ -294,6 +304,7 @@ impl Pool {
             actions.push(Action::GiveBack);
         }
         self.give(actions);
+        self.give_back_if_deserted(actions);
     }
 
     /// Gives what waits to the executors with the most room.

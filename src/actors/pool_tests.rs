@@ -96,12 +96,15 @@ fn a_ready_spare_stands_in_for_an_executor_that_crashed() {
 }
 
 #[test]
-fn what_arrives_for_an_executor_that_has_ended_waits_for_its_replacement() {
-    let mut pool = pool(1, 2, 1_000);
+fn what_arrives_for_an_executor_that_has_ended_waits_while_another_serves_and_goes_back_if_none_does() {
+    let mut pool = pool(2, 1, 1_000);
     pool.handle(Event::Exited(id(1), Exit::Crashed), NOW);
-    assert_eq!(pool.handle(Event::Arrived(2), NOW), []);
-    assert_eq!(pool.handle(Event::Ready(id(2)), NOW), [Action::Give(id(2)), Action::Give(id(2))]);
-    assert_eq!(pool.free(), 0);
+    assert_eq!(pool.handle(Event::Arrived(2), NOW), [Action::Give(id(2))]);
+    assert_eq!(pool.handle(Event::Ready(id(3)), NOW), [Action::Give(id(3))]);
+    pool.handle(Event::Arrived(1), NOW);
+    pool.handle(Event::Exited(id(2), Exit::Crashed), NOW);
+    assert!(pool.handle(Event::Exited(id(3), Exit::Crashed), NOW).contains(&Action::GiveBack));
+    assert_eq!(pool.handle(Event::Arrived(1), NOW), [Action::GiveBack]);
 }
 
 #[test]
@@ -124,6 +127,7 @@ struct World {
     retiring: BTreeSet<ExecutorId>,
     later: usize,
     given: usize,
+    given_back: usize,
 }
 
 impl World {
@@ -195,8 +199,12 @@ proptest! {
                 }
                 _ => continue,
             };
+            let gave_back = actions.contains(&Action::GiveBack);
             world.carry_out(actions);
-            prop_assert_eq!(arrived, world.given + pool.waiting);
+            if gave_back {
+                world.given_back = arrived - world.given - pool.waiting;
+            }
+            prop_assert_eq!(arrived, world.given + world.given_back + pool.waiting);
             for (id, member) in pool.members() {
                 prop_assert!(member.active <= threads);
                 prop_assert_eq!(member.active, world.running.iter().filter(|running| **running == id).count());

@@ -94,7 +94,7 @@ fn spawn(command: &ChildCommand) -> io::Result<Spawned> {
 }
 
 /// How long a child that closed its socket may take to exit.
-const EXIT_GRACE: Duration = Duration::from_secs(2);
+pub(super) const EXIT_GRACE: Duration = Duration::from_secs(2);
 
 /// Waits for the exit of a child whose socket is closed; kills it if it lingers.
 pub async fn reap(child: &mut Child) -> io::Result<ExitStatus> {

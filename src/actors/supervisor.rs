@@ -13,9 +13,10 @@ use super::given::Given;
 use super::intake::{self, IntakeOptions};
 use super::pool::{Action, Event, Exit, Pool, PoolLimits, Reason, State};
 use super::post::tell;
+use crate::dispatch::Abort;
 use crate::dispatch::roster::{ExecutorEvent, ExecutorView, PoolView};
 use crate::domain::clock;
-use crate::domain::ids::{ExecutorId, TaskId};
+use crate::domain::ids::ExecutorId;
 use crate::domain::queue::QueueName;
 
 /// What a pool is.
@@ -199,10 +200,10 @@ impl Supervisor {
 }
 
 /// Forwards what dispatch asks to abort.
-async fn forward_aborts(mut aborts: broadcast::Receiver<TaskId>, supervisor: Addr<Supervisor>) {
+async fn forward_aborts(mut aborts: broadcast::Receiver<Abort>, supervisor: Addr<Supervisor>) {
     while supervisor.connected() {
         match aborts.recv().await {
-            Ok(task) => tell(&supervisor, Abort(task)),
+            Ok(abort) => tell(&supervisor, Cancel(abort)),
             // Whatever was overrun is found by reconciling.
             Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,
@@ -330,21 +331,22 @@ impl Handler<IntakeEnded> for Supervisor {
 
     fn handle(&mut self, _: IntakeEnded, ctx: &mut Self::Context) {
         self.intake_ended = true;
+        if !self.draining {
+            log::error!("pool {}: the intake has ended by itself", self.options.name);
+            // Without it the pool would stand still; the node stops with its supervisor and is started anew.
+            ctx.stop();
+        }
         self.stop_when_done(ctx);
     }
 }
 
-/// Stop an attempt of this task, if one runs here. Sent on behalf of [`crate::dispatch::Dispatch::abort`].
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Abort(pub TaskId);
-
-impl Handler<Abort> for Supervisor {
+/// Sent on behalf of [`crate::dispatch::Dispatch::abort`].
+impl Handler<Cancel> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, Abort(task): Abort, _: &mut Self::Context) {
+    fn handle(&mut self, cancel: Cancel, _: &mut Self::Context) {
         for known in self.executors.values() {
-            tell(&known.address, Cancel(task));
+            tell(&known.address, cancel);
         }
     }
 }

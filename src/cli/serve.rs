@@ -69,8 +69,11 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Error> {
     start_log(&config)?;
     node::in_system(|runtime| async move {
         let signals = StopSignals::listen()?;
-        let node = start(&config, runtime).await?;
-        serve(node, &signals).await
+        tokio::select! {
+            node = start(&config, runtime) => serve(node?, &signals).await,
+            // Nothing runs yet; a PostgreSQL that does not answer must not make the service deaf.
+            () = signals.next() => Ok(()),
+        }
     })?
 }
 
@@ -100,7 +103,7 @@ pub(super) async fn start(config: &Config, runtime: Handle) -> Result<Node, Erro
 }
 
 /// Runs a node until it is asked to stop or a part of it fails, and stops it.
-pub(super) async fn serve(mut node: Node, signals: &StopSignals) -> Result<(), Error> {
+pub(super) async fn serve(node: Node, signals: &StopSignals) -> Result<(), Error> {
     let failed = tokio::select! {
         () = signals.next() => None,
         name = node.failed() => Some(name),

@@ -58,7 +58,7 @@ pub async fn cancel(store: &Store, dispatch: &Dispatch, id: TaskId) -> Result<Ta
     match store.cancel_task(id).await? {
         Changed::Done(cancelled) => {
             if cancelled.was_running {
-                dispatch.abort(id);
+                dispatch.abort(id, cancelled.task.tries);
             }
             Ok(cancelled.task)
         }

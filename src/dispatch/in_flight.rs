@@ -3,15 +3,15 @@
 //! PostgreSQL says which tasks run on this node; this says which of them it really runs. What is only in PostgreSQL was
 //! lost (the answer to a claim that never arrived); what is only here was cancelled or taken over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::domain::ids::TaskId;
 
-/// The number of an attempt that is being claimed.
-const CLAIMING: i32 = 0;
+/// The number of an attempt that is being claimed; no attempt has it.
+const CLAIMING: i32 = -1;
 
 /// The attempts in flight.
 #[derive(Debug, Default)]
@@ -36,9 +36,12 @@ impl InFlight {
     /// Notes that these tasks are about to be claimed for a pool; returns those that are not in flight already.
     pub(super) fn begin(&self, pool: &Arc<str>, ids: Vec<TaskId>) -> Vec<TaskId> {
         let mut state = self.lock();
-        let new: Vec<TaskId> = ids.into_iter().filter(|id| !state.attempts.contains_key(id)).collect();
-        for id in &new {
-            state.attempts.insert(*id, Entry { number: CLAIMING, pool: pool.clone() });
+        let mut new = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let hash_map::Entry::Vacant(vacant) = state.attempts.entry(id) {
+                vacant.insert(Entry { number: CLAIMING, pool: pool.clone() });
+                new.push(id);
+            }
         }
         *state.by_pool.entry(pool.clone()).or_default() += new.len();
         new

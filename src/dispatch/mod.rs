@@ -49,6 +49,15 @@ pub struct DispatchOptions {
     pub retry: RetryOptions,
 }
 
+/// An attempt that no longer counts. It names the attempt too: by the time it arrives, the task may run the next one.
+#[derive(Clone, Copy, Debug)]
+pub struct Abort {
+    /// The task.
+    pub task: TaskId,
+    /// The newest attempt that no longer counts.
+    pub up_to_attempt: i32,
+}
+
 /// The facade: cheap to clone.
 #[derive(Clone)]
 pub struct Dispatch {
@@ -69,7 +78,7 @@ struct Inner {
     lease: Lease,
     stats: Stats,
     beat: Notify,
-    aborts: broadcast::Sender<TaskId>,
+    aborts: broadcast::Sender<Abort>,
 }
 
 impl Dispatch {
@@ -96,13 +105,13 @@ impl Dispatch {
 
     /// Asks for a running task of this node to be stopped; its row has been moved already. Best effort: what is missed
     /// here is found by reconciling.
-    pub fn abort(&self, task: TaskId) {
+    pub fn abort(&self, task: TaskId, up_to_attempt: i32) {
         // Nobody listens on a node without executors.
-        drop(self.inner.aborts.send(task));
+        drop(self.inner.aborts.send(Abort { task, up_to_attempt }));
     }
 
     /// What [`Dispatch::abort`] asks for from now on.
-    pub fn aborts(&self) -> broadcast::Receiver<TaskId> {
+    pub fn aborts(&self) -> broadcast::Receiver<Abort> {
         self.inner.aborts.subscribe()
     }
 

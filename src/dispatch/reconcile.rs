@@ -1,6 +1,7 @@
 //! Finding what was lost: ids that vanished from mailboxes, attempts whose node or claim vanished, attempts that no
 //! longer count. Every rule may be applied at any time and as often as one likes.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Dispatch, Error};
@@ -9,6 +10,9 @@ use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Lost, Outcome};
 use crate::domain::queue::QueueName;
 use crate::store::claim::Attempt;
+
+/// While more ends than this wait for the database, no look adds to them: it would find the same attempts again.
+const ENDS_BEFORE_SWEEP: usize = 1_000;
 
 /// Rows that one look takes.
 const PAGE: i64 = 1_000;
@@ -26,37 +30,32 @@ impl Dispatch {
         Ok(count)
     }
 
-    /// Puts ids that were taken out of their mailboxes back.
-    ///
-    /// # Errors
-    /// The database is away; they are found again when they are stale.
-    pub async fn put_back(&self, ids: Vec<TaskId>) -> Result<(), Error> {
-        if !ids.is_empty() {
-            self.feed(self.inner.store.pending_of(ids).await?);
-        }
-        Ok(())
-    }
-
     /// Compares every mailbox with what PostgreSQL has pending for longer than `grace`, and feeds the whole queue where
     /// ids are missing. Returns how many tasks were fed.
     ///
     /// # Errors
     /// The database or Redis is away.
     pub async fn refeed_missing(&self, grace: Duration) -> Result<usize, Error> {
-        let before = clock::now() - grace;
-        let counts = self.inner.store.pending_counts(before).await?;
-        let queues: Vec<QueueName> = counts.iter().map(|(queue, _)| queue.clone()).collect();
-        let lengths = match self.inner.mailbox.lengths(queues).await {
+        let queues = self.inner.store.pending_counts(clock::now() - grace).await?;
+        let queues: Vec<QueueName> = queues.into_iter().map(|(queue, _)| queue).collect();
+        // Lengths first: what is taken out in between makes PostgreSQL's count the smaller one, and nothing look missing.
+        let lengths = match self.inner.mailbox.lengths(queues.clone()).await {
             Ok(lengths) => lengths,
             Err(error) => {
                 log::debug!("mailboxes can't be compared: {error}");
                 return Ok(0);
             }
         };
+        let before = clock::now() - grace;
+        let counts: HashMap<QueueName, u64> = self.inner.store.pending_counts(before).await?.into_iter().collect();
         let mut fed = 0;
-        for ((queue, pending), length) in counts.into_iter().zip(lengths) {
-            if length < pending {
+        for (queue, length) in queues.into_iter().zip(lengths) {
+            if length < counts.get(&queue).copied().unwrap_or(0) {
                 fed += self.refeed_queue(queue, before).await?;
+            } else {
+                // A mailbox also holds younger ids and those of cancelled tasks, so the numbers may hide a loss. What is
+                // lost was about to be taken out, so it is among the oldest: these are fed whatever the numbers say.
+                self.feed(self.inner.store.pending_since(vec![queue], before, None, PAGE).await?);
             }
         }
         Ok(fed)
@@ -84,6 +83,9 @@ impl Dispatch {
     /// # Errors
     /// The database is away.
     pub async fn take_over_abandoned(&self) -> Result<usize, Error> {
+        if self.ends.waiting() > ENDS_BEFORE_SWEEP {
+            return Ok(0);
+        }
         let now = clock::now();
         let expired_before = self.inner.lease.is_steady(now).then_some(now);
         let abandoned = self.inner.store.abandoned(self.inner.node, expired_before, PAGE).await?;
@@ -111,6 +113,9 @@ impl Dispatch {
     /// # Errors
     /// The database is away.
     pub async fn give_back_unknown(&self) -> Result<usize, Error> {
+        if self.ends.waiting() > ENDS_BEFORE_SWEEP {
+            return Ok(0);
+        }
         let running = self.inner.store.running_of(self.inner.node).await?;
         // Looked up after the query: an attempt that ended in between is no longer in flight, and giving it back
         // changes nothing, for its task does not run any more.
@@ -128,7 +133,7 @@ impl Dispatch {
     ///
     /// # Errors
     /// The database is away.
-    pub async fn overtaken(&self) -> Result<Vec<TaskId>, Error> {
+    pub async fn overtaken(&self) -> Result<Vec<(TaskId, i32)>, Error> {
         let attempts = self.inner.in_flight.attempts();
         if attempts.is_empty() {
             return Ok(Vec::new());

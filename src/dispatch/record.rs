@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::{Dispatch, DispatchOptions, Inner, feed};
 use crate::domain::clock;
 use crate::domain::ids::TaskId;
-use crate::domain::outcome::{Answer, Failure, Outcome};
+use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::{Next, judge};
 use crate::domain::task::PendingTask;
 use crate::store::batch::Batcher;
@@ -18,30 +18,39 @@ use crate::store::outcome::AttemptEnd;
 
 /// Far above what the intake lets be in flight, which is the true bound.
 const ENDS_WAITING: usize = 1_000_000;
+/// Far below what a message to PostgreSQL may hold (1 GB), and little to hold in memory twice.
+const STATEMENT_BYTES: usize = 32 * 1024 * 1024;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Dispatch {
     /// Judges how an attempt ended and stores it, for as long as it takes.
     pub fn record(&self, attempt: Attempt, outcome: Outcome) {
-        let verdict = judge(&outcome, attempt.limits, &self.inner.retry, rand::random());
+        let mut verdict = judge(&outcome, attempt.limits, &self.inner.retry, rand::random());
+        for text in [&mut verdict.code, &mut verdict.error].into_iter().flatten() {
+            without_nul(text);
+        }
         let answer = match outcome {
-            Outcome::Completed(answer) => Some(storable(answer)),
+            Outcome::Completed(mut answer) => {
+                without_nul(&mut answer.text);
+                Some(answer)
+            }
             _ => None,
         };
+        let key = (attempt.task, attempt.number);
         let end = AttemptEnd { attempt, verdict, answer, node: self.inner.node, finished_at: clock::now() };
         if let Err(refused) = self.ends.push(end) {
-            log::error!("the end of an attempt can't be stored ({refused}); its task is taken over after the lease");
+            log::error!("the end of an attempt of task {} can't be stored: {refused}", key.0);
+            self.inner.in_flight.end([key]);
         }
     }
 }
 
 /// PostgreSQL refuses U+0000 in text.
-fn storable(mut answer: Answer) -> Answer {
-    if answer.text.contains('\0') {
-        answer.text = answer.text.replace('\0', "\u{FFFD}");
+fn without_nul(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{FFFD}");
     }
-    answer
 }
 
 pub(super) fn start(
@@ -55,13 +64,31 @@ pub(super) fn start(
         let (inner, feeds) = (inner.clone(), feeds.clone());
         async move {
             let count = ends.len();
-            let mut todo = vec![ends];
+            let mut todo = portions(ends);
             while let Some(batch) = todo.pop() {
                 todo.extend(store(&inner, &feeds, batch).await);
             }
             vec![(); count]
         }
     })
+}
+
+/// Cuts a batch so that the answers in one statement stay within [`STATEMENT_BYTES`]; one that is larger goes alone.
+fn portions(ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
+    let mut portions = vec![Vec::new()];
+    let mut bytes = 0;
+    for end in ends {
+        let size = end.answer.as_ref().map_or(0, |answer| answer.output.get().len() + answer.text.len());
+        if bytes + size > STATEMENT_BYTES && bytes > 0 {
+            portions.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(portion) = portions.last_mut() {
+            portion.push(end);
+        }
+    }
+    portions
 }
 
 /// Stores a batch, waiting while the database is away. Returns what is to be tried again otherwise: the halves of a
@@ -77,8 +104,9 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
                     .iter()
                     .filter(|end| end.verdict.next == Next::Pend && applied.contains(&end.attempt.task))
                     .map(pending_again);
-                feed::feed(feeds, pended);
+                // First forgotten, then fed: an id that is still in flight here would be passed over by the intake.
                 inner.in_flight.end(ends.iter().map(key));
+                feed::feed(feeds, pended);
                 return Vec::new();
             }
             Err(error) if error.is_transient() => {
@@ -112,7 +140,7 @@ fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &crate::store::Erro
             vec![vec![without_answer(end, error)]]
         }
         Some(end) => {
-            // The task stays as it is, and reconciling finds it without an owner.
+            // Nothing in it is a stranger's text any more, so this is a fault of ours.
             log::error!("the end of an attempt of task {} can't be stored: {error}", end.attempt.task);
             inner.in_flight.end([key(&end)]);
             Vec::new()

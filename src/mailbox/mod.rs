@@ -16,7 +16,7 @@ use crate::domain::source::Secret;
 use crate::domain::task::PendingTask;
 
 pub use error::Error;
-pub use take::Taker;
+pub use take::{Taken, Taker};
 
 use keys::Keys;
 

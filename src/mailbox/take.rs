@@ -12,6 +12,33 @@ use crate::domain::queue::QueueName;
 /// How much longer than the blocking time an answer may take before the connection is given up.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
+/// An id that was taken out, with its place, so that it can be put back where it was.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The task.
+    pub id: TaskId,
+    key: String,
+    score: f64,
+}
+
+impl Mailbox {
+    /// Puts ids back where they were taken out.
+    ///
+    /// # Errors
+    /// Redis is away; they are found again by reconciling.
+    pub async fn put_back(&self, taken: Vec<Taken>) -> Result<(), Error> {
+        self.run(|mut connection| async move {
+            let mut pipeline = redis::pipe();
+            for Taken { id, key, score } in taken {
+                pipeline.cmd("ZADD").arg(key).arg("NX").arg(score).arg(id.to_string()).ignore();
+            }
+            pipeline.exec_async(&mut *connection).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
 /// Takes ids out of the mailboxes of one pool, in strict order of its queues. Has a connection of its own: a blocked
 /// command would hold up everybody else's, and redis's default response timeout would cut it off while the server goes
 /// on and pops an id for nobody.
@@ -32,7 +59,7 @@ impl Taker {
     ///
     /// # Errors
     /// Redis is away; ids may have been taken, and are found again by reconciling.
-    pub async fn take(&mut self, block: Duration, free: impl Fn() -> usize) -> Result<Vec<TaskId>, Error> {
+    pub async fn take(&mut self, block: Duration, free: impl Fn() -> usize) -> Result<Vec<Taken>, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -49,7 +76,7 @@ impl Taker {
         connection: &mut MultiplexedConnection,
         block: Duration,
         free: impl Fn() -> usize,
-    ) -> Result<Vec<TaskId>, Error> {
+    ) -> Result<Vec<Taken>, Error> {
         let keys = &self.mailbox.keys;
         let mut first = redis::cmd("BZPOPMIN");
         for queue in &self.queues {
@@ -57,8 +84,11 @@ impl Taker {
         }
         first.arg(block.as_secs_f64());
         let popped: Option<(String, String, f64)> = first.query_async(connection).await?;
-        let Some((key, member, _)) = popped else { return Ok(Vec::new()) };
-        let mut taken: Vec<TaskId> = member.parse().into_iter().collect();
+        let Some((key, member, score)) = popped else { return Ok(Vec::new()) };
+        // What is no id of ours is nobody's.
+        let read =
+            |key: &str, member: &str, score| Some(Taken { id: member.parse().ok()?, key: key.to_owned(), score });
+        let mut taken: Vec<Taken> = read(&key, &member, score).into_iter().collect();
         // The queues before the one that had an id are empty; the rest of the slots is filled from there on.
         let from = keys.queue_of(&key).and_then(|name| self.queues.iter().position(|queue| queue.as_str() == name));
         for queue in self.queues.iter().skip(from.unwrap_or(0)) {
@@ -66,9 +96,9 @@ impl Taker {
             if room == 0 {
                 break;
             }
-            let members: Vec<(String, f64)> =
-                redis::cmd("ZPOPMIN").arg(keys.mailbox(queue)).arg(room).query_async(connection).await?;
-            taken.extend(members.iter().filter_map(|(member, _)| member.parse::<TaskId>().ok()));
+            let key = keys.mailbox(queue);
+            let members: Vec<(String, f64)> = redis::cmd("ZPOPMIN").arg(&key).arg(room).query_async(connection).await?;
+            taken.extend(members.iter().filter_map(|(member, score)| read(&key, member, *score)));
         }
         Ok(taken)
     }

@@ -28,7 +28,7 @@ use crate::http::{self, ApiState};
 use crate::mailbox::Mailbox;
 use crate::sources::HttpClient;
 use crate::store::node::NodeRow;
-use crate::store::{Store, Vault, migrate};
+use crate::store::{PoolOptions, Store, Vault, migrate};
 
 use role::Part;
 pub use stop::Unfinished;
@@ -78,14 +78,15 @@ impl Node {
         for migration in applied {
             log::info!("applied migration {migration}");
         }
+        let lease = Store::open(&PoolOptions { max_size: 1, ..database.clone() }, vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
         let mailbox = Mailbox::open(options::mailbox(config), runtime.clone())?;
         let row = identity::this_node(NodeId::generate(), &config.node.roles);
         identity::bury_former(&store, &row).await.map_err(unavailable)?;
         let dispatch = Dispatch::start(row.id, store, mailbox, &options::dispatch(config), &runtime);
-        heartbeat::beat(options::heartbeat(config), row.clone(), &dispatch).await.map_err(unavailable)?;
+        heartbeat::beat(options::heartbeat(config), row.clone(), &lease, &dispatch).await.map_err(unavailable)?;
         dispatch.health().set_database(true);
-        let node = Self::start_actors(config, dispatch, row, listener, runtime)?;
+        let node = Self::start_actors(config, dispatch, (row, lease), listener, runtime)?;
         node.dispatch.health().enter(Phase::Ready);
         Ok(node)
     }
@@ -93,7 +94,7 @@ impl Node {
     fn start_actors(
         config: &Config,
         dispatch: Dispatch,
-        row: NodeRow,
+        (row, lease): (NodeRow, Store),
         listener: Option<TcpListener>,
         runtime: Handle,
     ) -> anyhow::Result<Self> {
@@ -109,7 +110,7 @@ impl Node {
             Part::duty("monitor", |stop| monitor::run(options::monitor(config), dispatch.clone(), addresses, stop));
         let janitor = Part::duty("janitor", |stop| janitor::run(options::janitor(config), dispatch.clone(), stop));
         let heartbeat = Part::duty("heartbeat", |stop| {
-            heartbeat::run(options::heartbeat(config), row.clone(), dispatch.clone(), stop)
+            heartbeat::run(options::heartbeat(config), row.clone(), lease, dispatch.clone(), stop)
         });
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let gateway = listener.map(|listener| start_gateway(config, &dispatch, listener)).transpose()?;

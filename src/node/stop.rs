@@ -28,12 +28,12 @@ pub struct Unfinished(usize);
 
 impl Node {
     /// Completes, with its name, when a part has ended that should not have.
-    pub async fn failed(&mut self) -> String {
+    pub async fn failed(&self) -> String {
         let mut parts: FuturesUnordered<std::pin::Pin<Box<dyn Future<Output = String> + '_>>> = FuturesUnordered::new();
-        parts.extend(self.supervisors.iter_mut().map(|part| part.ended().boxed_local()));
-        parts.extend(self.beat.iter_mut().map(|part| part.ended().boxed_local()));
-        parts.extend(self.gateway.iter_mut().map(|part| part.ended().boxed_local()));
-        for part in [&mut self.janitor, &mut self.monitor, &mut self.heartbeat] {
+        parts.extend(self.supervisors.iter().map(|part| part.ended().boxed_local()));
+        parts.extend(self.beat.iter().map(|part| part.ended().boxed_local()));
+        parts.extend(self.gateway.iter().map(|part| part.ended().boxed_local()));
+        for part in [&self.janitor, &self.monitor, &self.heartbeat] {
             parts.push(part.ended().boxed_local());
         }
         parts.next().await.unwrap_or_default()
@@ -43,26 +43,28 @@ impl Node {
     ///
     /// # Errors
     /// Attempts were not finished or stored in time.
-    pub async fn stop(mut self, hurry: BoxFuture<'_, ()>) -> Result<(), Unfinished> {
+    pub async fn stop(self, hurry: BoxFuture<'_, ()>) -> Result<(), Unfinished> {
         let grace = self.stop.shutdown_grace;
         log::info!("stopping: {} attempts run, they have {grace:?} to finish", self.dispatch.in_flight().len());
         self.dispatch.health().enter(Phase::Draining);
         notify_stopping();
-        if let Some(beat) = &mut self.beat {
+        if let Some(beat) = &self.beat {
             beat.finish(DUTY_LIMIT).await;
         }
         self.drain_supervisors(grace, hurry).await;
         let stored = tokio::time::timeout(STORE_LIMIT, self.dispatch.in_flight().wait_until_empty()).await;
-        if let Some(gateway) = &mut self.gateway {
+        if let Some(gateway) = &self.gateway {
             tell(&gateway.address, CloseGateway);
             gateway.ended_within(self.stop.http_drain + Duration::from_secs(1)).await;
         }
-        for part in [&mut self.janitor, &mut self.monitor, &mut self.heartbeat] {
-            part.finish(DUTY_LIMIT).await;
-        }
+        let duties = [&self.janitor, &self.monitor, &self.heartbeat].map(|part| part.finish(DUTY_LIMIT));
+        futures_util::future::join_all(duties).await;
         // Without its row the node counts as dead at once, and what it left running is taken over.
-        if let Err(error) = self.dispatch.store().forget_nodes(vec![self.row.id]).await {
-            log::warn!("the node's row stays until its lease ends: {error}");
+        let forgetting = self.dispatch.store().forget_nodes(vec![self.row.id]);
+        match tokio::time::timeout(DUTY_LIMIT, forgetting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::warn!("the node's row stays until its lease ends: {error}"),
+            Err(_) => log::warn!("the node's row stays until its lease ends: PostgreSQL does not answer"),
         }
         match stored {
             Ok(()) => {
@@ -73,15 +75,14 @@ impl Node {
         }
     }
 
-    async fn drain_supervisors(&mut self, grace: Duration, hurry: BoxFuture<'_, ()>) {
+    async fn drain_supervisors(&self, grace: Duration, hurry: BoxFuture<'_, ()>) {
         for part in &self.supervisors {
             tell(&part.address, Drain { grace });
         }
         let addresses: Vec<_> = self.supervisors.iter().map(|part| part.address.clone()).collect();
         let all = async {
-            for part in &mut self.supervisors {
-                part.ended_within(grace + KILL_LIMIT).await;
-            }
+            let ends = self.supervisors.iter().map(|part| part.ended_within(grace + KILL_LIMIT));
+            futures_util::future::join_all(ends).await;
         };
         let mut all = std::pin::pin!(all);
         tokio::select! {

@@ -49,6 +49,11 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         Self { queue }
     }
 
+    /// How many items wait for their batch.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Hands an item in and waits for its result.
     ///
     /// # Errors

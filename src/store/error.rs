@@ -36,7 +36,11 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Interrupted => true,
-            Self::Statement(error) => error.code().is_none_or(is_transient_state),
+            Self::Statement(error) => match error.code() {
+                Some(state) => is_transient_state(state),
+                // Without a state it is the connection's fault, or the statement could not even be written.
+                None => error.is_closed() || has_io_cause(error),
+            },
             Self::Url(_) | Self::Migration(_) | Self::WrongKey | Self::Unreadable(_) => false,
         }
     }
@@ -67,6 +71,10 @@ impl Error {
 fn is_transient_state(state: &SqlState) -> bool {
     let code = state.code();
     ["08", "53", "57P", "40"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
+}
+
+fn has_io_cause(error: &dyn std::error::Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<std::io::Error>() || has_io_cause(cause))
 }
 
 fn describe(error: &tokio_postgres::Error) -> String {

@@ -25,6 +25,7 @@ pub mod vault;
 pub mod workflow;
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -39,6 +40,7 @@ pub use vault::Vault;
 #[derive(Clone)]
 pub struct Store {
     pool: pool::Pool,
+    acquire_timeout: Duration,
     vault: Vault,
     runtime: Handle,
 }
@@ -49,7 +51,7 @@ impl Store {
     /// # Errors
     /// The url or its TLS settings can't be used.
     pub fn open(options: &PoolOptions, vault: Vault, runtime: Handle) -> Result<Self, Error> {
-        Ok(Self { pool: pool::open(options)?, vault, runtime })
+        Ok(Self { pool: pool::open(options)?, acquire_timeout: options.acquire_timeout, vault, runtime })
     }
 
     /// Runs one piece of work with a connection, on the shared runtime, to its end.
@@ -59,8 +61,8 @@ impl Store {
         F: FnOnce(Connection) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, Error>> + Send,
     {
-        let pool = self.pool.clone();
-        let task = self.runtime.spawn(async move { work(pool::get(&pool).await?).await });
+        let (pool, limit) = (self.pool.clone(), self.acquire_timeout);
+        let task = self.runtime.spawn(async move { work(pool::get(&pool, limit).await?).await });
         task.await.map_err(|_| Error::Interrupted)?
     }
 

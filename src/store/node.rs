@@ -157,19 +157,19 @@ impl Store {
         .await
     }
 
-    /// Of these attempts, the tasks that no longer run them: cancelled, deleted or taken over.
+    /// Of these attempts, those that their task no longer runs: cancelled, deleted or taken over.
     ///
     /// # Errors
     /// The statement failed.
-    pub async fn no_longer_running(&self, attempts: Vec<(TaskId, i32)>) -> Result<Vec<TaskId>, Error> {
+    pub async fn no_longer_running(&self, attempts: Vec<(TaskId, i32)>) -> Result<Vec<(TaskId, i32)>, Error> {
         self.run(move |connection| async move {
             let (ids, numbers): (Vec<Uuid>, Vec<i32>) = attempts.iter().map(|(task, n)| (task.0, *n)).unzip();
-            let statement = "SELECT a.id FROM unnest($1::uuid[], $2::int4[]) AS a (id, attempt)
+            let statement = "SELECT a.id, a.attempt FROM unnest($1::uuid[], $2::int4[]) AS a (id, attempt)
                  WHERE NOT EXISTS (SELECT FROM tasks t
                                    WHERE t.id = a.id AND t.status = 'running' AND t.tries = a.attempt)";
             let rows =
                 connection.query_typed(statement, &[(&ids, Type::UUID_ARRAY), (&numbers, Type::INT4_ARRAY)]).await?;
-            Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
+            Ok(rows.iter().map(|row| (TaskId(row.get(0)), row.get(1))).collect())
         })
         .await
     }

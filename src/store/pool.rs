@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bb8::{ErrorSink, RunError};
 use bb8_postgres::PostgresConnectionManager;
+use tokio_postgres::Transaction;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -31,23 +32,42 @@ pub struct PoolOptions {
     pub pre_ping: bool,
 }
 
+/// bb8 waits between two tries to connect for up to half of its limit: a short one finds a server soon that is back.
+const CONNECT_LIMIT: Duration = Duration::from_secs(4);
+
 pub(super) fn open(options: &PoolOptions) -> Result<Pool, Error> {
     let config = parse_url(options.url.expose())?;
     let manager = PostgresConnectionManager::new(config, tls()?);
     Ok(bb8::Pool::builder()
         .max_size(options.max_size)
-        .connection_timeout(options.acquire_timeout)
+        .connection_timeout(options.acquire_timeout.min(CONNECT_LIMIT))
         .max_lifetime(Some(options.recycle))
         .test_on_check_out(options.pre_ping)
         .error_sink(Box::new(LogSink))
         .build_unchecked(manager))
 }
 
-pub(super) async fn get(pool: &Pool) -> Result<Connection, Error> {
-    pool.get_owned().await.map_err(|error| match error {
-        RunError::User(error) => Error::Unreachable(error_chain(&error)),
-        RunError::TimedOut => Error::Unreachable("no connection within the pool's time limit".to_owned()),
-    })
+/// Waits for a connection for as long as the pool's options say.
+pub(super) async fn get(pool: &Pool, limit: Duration) -> Result<Connection, Error> {
+    let deadline = tokio::time::Instant::now() + limit;
+    loop {
+        let error = match pool.get_owned().await {
+            Ok(connection) => return Ok(connection),
+            Err(RunError::User(error)) => error_chain(&error),
+            Err(RunError::TimedOut) => "no connection within the pool's time limit".to_owned(),
+        };
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Error::Unreachable(error));
+        }
+    }
+}
+
+/// Begins a transaction whose locks do not outlive us by much: should this node vanish in the middle (a power cut, a
+/// cut cable), PostgreSQL ends it by itself. `SET LOCAL` ends with the transaction, so it fits PgBouncer.
+pub(super) async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+    let transaction = connection.transaction().await?;
+    transaction.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '10s'").await?;
+    Ok(transaction)
 }
 
 /// Reads a url of ours or of the Python service: `postgresql+asyncpg://` is the same thing, `ssl=` is `sslmode=`, and
@@ -76,7 +96,10 @@ pub(super) fn parse_url(url: &str) -> Result<tokio_postgres::Config, Error> {
     }
     config.application_name("automagik-spark").connect_timeout(Duration::from_secs(5));
     // A server that vanished without a word is noticed within half a minute.
-    config.keepalives_idle(Duration::from_secs(15)).tcp_user_timeout(Duration::from_secs(30));
+    config
+        .keepalives_idle(Duration::from_secs(15))
+        .keepalives_interval(Duration::from_secs(5))
+        .tcp_user_timeout(Duration::from_secs(30));
     Ok(config)
 }
 

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 
-use super::{Error, Store};
+use super::{Error, Store, pool};
 use crate::domain::clock;
 use crate::domain::ids::{ScheduleId, WorkflowId};
 use crate::domain::queue::{Priority, QueueName};
@@ -188,7 +188,7 @@ impl Store {
     /// The database can't be reached.
     pub async fn add_schedule(&self, draft: ScheduleDraft) -> Result<Option<ScheduleRecord>, Error> {
         self.run(move |mut connection| async move {
-            let transaction = connection.transaction().await?;
+            let transaction = pool::begin(&mut connection).await?;
             if !lock_workflow(&transaction, draft.workflow_id).await? {
                 return Ok(None);
             }
@@ -218,7 +218,7 @@ impl Store {
         redraft: impl FnOnce(&ScheduleRecord) -> Result<ScheduleDraft, E> + Send + 'static,
     ) -> Result<Written<E>, Error> {
         self.run(move |mut connection| async move {
-            let transaction = connection.transaction().await?;
+            let transaction = pool::begin(&mut connection).await?;
             let sql = format!("SELECT {COLUMNS} FROM schedules WHERE id = $1 FOR UPDATE");
             let Some(row) = transaction.query_typed_opt(&sql, &[(&id.0, Type::UUID)]).await? else {
                 return Ok(Written::Unknown);

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::workflow::delete_workflows;
-use super::{Error, Store};
+use super::{Error, Store, pool};
 use crate::domain::clock;
 use crate::domain::ids::{SourceId, TaskId};
 use crate::domain::source::{Endpoint, Secret, SourceKind, trim_url};
@@ -248,7 +248,7 @@ impl Store {
     /// The database can't be reached.
     pub async fn delete_source(&self, id: SourceId) -> Result<Option<Vec<TaskId>>, Error> {
         self.run(move |mut connection| async move {
-            let transaction = connection.transaction().await?;
+            let transaction = pool::begin(&mut connection).await?;
             // The lock keeps out a sync, which would add a workflow.
             let lock = "SELECT FROM workflow_sources WHERE id = $1 FOR UPDATE";
             if transaction.query_typed_opt(lock, &[(&id.0, Type::UUID)]).await?.is_none() {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use super::task_read::{COLUMNS, TaskRecord};
-use super::{Error, Store};
+use super::{Error, Store, pool};
 use crate::domain::clock;
 use crate::domain::ids::TaskId;
 
@@ -103,7 +103,7 @@ impl Store {
     pub async fn delete_task(&self, id: TaskId) -> Result<Changed<TaskRecord>, Error> {
         let done = self
             .run(move |mut connection| async move {
-                let transaction = connection.transaction().await?;
+                let transaction = pool::begin(&mut connection).await?;
                 // The lock keeps out a claim, and lines of the log that come late.
                 let sql = format!("SELECT {COLUMNS} FROM tasks t WHERE t.id = $1 AND t.status <> 'running' FOR UPDATE");
                 let Some(row) = transaction.query_typed_opt(&sql, &[(&id.0, Type::UUID)]).await? else {

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
-use super::{Error, Store};
+use super::{Error, Store, pool};
 use crate::domain::clock;
 use crate::domain::ids::{SourceId, TaskId, WorkflowId};
 use crate::domain::workflow::RemoteFlow;
@@ -272,7 +272,7 @@ impl Store {
     /// The database can't be reached.
     pub async fn delete_workflow(&self, id: WorkflowId) -> Result<Option<Vec<TaskId>>, Error> {
         self.run(move |mut connection| async move {
-            let transaction = connection.transaction().await?;
+            let transaction = pool::begin(&mut connection).await?;
             let lock = "SELECT FROM workflows WHERE id = $1 FOR UPDATE";
             if transaction.query_typed_opt(lock, &[(&id.0, Type::UUID)]).await?.is_none() {
                 return Ok(None);

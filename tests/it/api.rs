@@ -3,6 +3,7 @@
 mod client;
 mod hostile;
 mod meta;
+mod outcomes;
 mod schedules;
 mod sources;
 mod tasks;

@@ -47,7 +47,7 @@ pub(super) async fn fire_due(
     now: DateTime<Utc>,
     options: &FireOptions,
 ) -> Result<Fired, Error> {
-    let transaction = connection.transaction().await?;
+    let transaction = crate::store::pool::begin(connection).await?;
     let lock = format!(
         "SELECT {COLUMNS} FROM schedules WHERE status = 'active' AND next_run_at <= $1
          ORDER BY next_run_at LIMIT $2 FOR UPDATE SKIP LOCKED"

@@ -93,7 +93,7 @@ async fn a_source_takes_all_that_is_its_own_along() {
     for table in ["workflow_sources", "workflows", "schedules", "tasks", "task_logs", "task_attempts"] {
         assert_eq!(api.count(table).await, 0, "{table}");
     }
-    assert_eq!(aborts.recv().await.unwrap().to_string(), running);
+    assert_eq!(aborts.recv().await.unwrap().task.to_string(), running);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,7 +112,7 @@ async fn a_running_task_is_cancelled_with_its_attempt() {
     assert_eq!((&running["items"][0]["status"], &running["total"]), (&json!("running"), &json!(1)));
     let mut aborts = api.dispatch.aborts();
     api.act(&format!("{path}/cancel")).await.expect(200);
-    assert_eq!(aborts.recv().await.unwrap().to_string(), task);
+    assert_eq!(aborts.recv().await.unwrap().task.to_string(), task);
     api.act(&format!("{path}/retry")).await.expect(200);
     begin(&api, &task, 2).await;
     let attempts = api.get(&format!("{path}/attempts?limit=1&offset=0")).await.expect(200);
@@ -141,7 +141,7 @@ async fn a_task_is_deleted_with_its_history_and_a_running_one_is_stopped_first()
     let mut aborts = api.dispatch.aborts();
     let deleted = api.call("DELETE", &path, None).await.expect(200);
     assert_eq!((id(&deleted), &deleted["status"]), (task.clone(), &json!("cancelled")));
-    assert_eq!(aborts.recv().await.unwrap().to_string(), task);
+    assert_eq!(aborts.recv().await.unwrap().task.to_string(), task);
     for table in ["tasks", "task_attempts", "task_logs"] {
         assert_eq!(api.count(table).await, 0, "{table}");
     }
