@@ -27,7 +27,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn from_args(args: impl Iterator<Item = String>) -> Result<Self, Error> {
-        let mut options = Self { tasks: 30_000, connections: 128, workers: 2, threads: 64 };
+        let mut options = Self { tasks: 20_000, connections: 128, workers: 4, threads: 64 };
         // cargo adds `--bench`.
         let mut args = args.filter(|arg| arg != "--bench");
         while let Some(name) = args.next() {
