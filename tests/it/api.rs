@@ -4,6 +4,7 @@ mod client;
 mod hostile;
 mod meta;
 mod outcomes;
+mod retention;
 mod schedules;
 mod sources;
 mod tasks;

@@ -118,8 +118,8 @@ async fn children_that_pass_their_memory_ceiling_are_replaced_without_a_dip() {
             }
         }
     };
-    futures_util::future::join_all((0..300).map(submit)).await;
-    stage.until_all_completed(320, Duration::from_secs(60)).await;
+    futures_util::future::join_all((0..980).map(submit)).await;
+    stage.until_all_completed(1000, Duration::from_secs(120)).await;
     let history = settled_history(&node).await;
     let replaced: Vec<u64> = history
         .iter()
@@ -130,7 +130,7 @@ async fn children_that_pass_their_memory_ceiling_are_replaced_without_a_dip() {
     assert!(!replaced.is_empty(), "{history:?}");
     assert!(history.iter().all(|event| event["event"] != "killed" && event["reason"] != "crashed"), "{history:?}");
     assert_no_dip(&history, SLOTS);
-    stage.assert_calls(320, 0);
+    stage.assert_calls(1000, 0);
 }
 
 #[tokio::test]
