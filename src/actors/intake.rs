@@ -62,7 +62,7 @@ async fn take_in(
     supervisor: &Addr<Supervisor>,
 ) {
     let mut taker = dispatch.mailbox().taker(queues.clone());
-    let mut trouble = Trouble::default();
+    let (mut redis, mut postgres) = (Trouble::of("Redis"), Trouble::of("PostgreSQL"));
     while free.wait_for(|free| *free != Some(0)).await.is_ok_and(|free| free.is_some()) {
         tokio::select! {
             () = dispatch.in_flight().wait_until_fewer(&options.pool, options.slots) => {}
@@ -74,16 +74,20 @@ async fn take_in(
             free.borrow().unwrap_or(0).min(options.slots.saturating_sub(unstored))
         };
         let taken = match taker.take(options.block, room).await {
-            Ok(taken) => taken,
+            Ok(taken) => {
+                redis.is_over();
+                taken
+            }
             Err(error) => {
-                trouble.rest("Redis", &error).await;
+                redis.rest(&error).await;
                 continue;
             }
         };
         if taken.is_empty() {
             // An empty mailbox is no proof that nothing is pending.
-            if let Err(error) = dispatch.refeed_stale(queues.clone(), options.pending_grace).await {
-                trouble.rest("PostgreSQL", &error).await;
+            match dispatch.refeed_stale(queues.clone(), options.pending_grace).await {
+                Ok(_) => postgres.is_over(),
+                Err(error) => postgres.rest(&error).await,
             }
             continue;
         }
@@ -94,9 +98,8 @@ async fn take_in(
         }
         let ids = taken.iter().map(|taken| taken.id).collect();
         match dispatch.claim(&options.pool, ids).await {
-            Ok(jobs) if jobs.is_empty() => {}
             Ok(jobs) => {
-                trouble = Trouble::default();
+                postgres.is_over();
                 let jobs = jobs.into_iter().map(|job| Given::new(job, dispatch.clone())).collect();
                 // Only then are the slots taken, and the number of free ones is right again.
                 if ask(supervisor, Arrived(jobs), HAND_OVER_LIMIT).await.is_none() {
@@ -106,7 +109,7 @@ async fn take_in(
             }
             Err(error) => {
                 put_back(&dispatch, taken).await;
-                trouble.rest("PostgreSQL", &error).await;
+                postgres.rest(&error).await;
             }
         }
     }
@@ -121,19 +124,22 @@ async fn put_back(dispatch: &Dispatch, taken: Vec<Taken>) {
 
 /// Waits longer and longer while a server is away, and says so once.
 struct Trouble {
+    server: &'static str,
     wait: Duration,
 }
 
-impl Default for Trouble {
-    fn default() -> Self {
-        Self { wait: FIRST_WAIT }
-    }
-}
-
 impl Trouble {
-    async fn rest(&mut self, server: &str, error: &(dyn std::fmt::Display + Sync)) {
+    fn of(server: &'static str) -> Self {
+        Self { server, wait: FIRST_WAIT }
+    }
+
+    fn is_over(&mut self) {
+        self.wait = FIRST_WAIT;
+    }
+
+    async fn rest(&mut self, error: &(dyn std::fmt::Display + Sync)) {
         if self.wait == FIRST_WAIT {
-            log::warn!("no tasks are taken in while {server} is away: {error}");
+            log::warn!("no tasks are taken in while {} is away: {error}", self.server);
         }
         tokio::time::sleep(self.wait).await;
         self.wait = (self.wait * 2).min(LONGEST_WAIT);

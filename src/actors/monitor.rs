@@ -47,7 +47,8 @@ pub async fn run(
             alive &= ask(supervisor, Sampled(samples.clone()), ANSWER_LIMIT).await.is_some();
         }
         let draining = dispatch.health().phase() == Phase::Draining;
-        if alive && (draining || beat_is_fresh(&options, &dispatch)) {
+        // Parts end one after the other in a drain, which has limits of its own.
+        if draining || (alive && beat_is_fresh(&options, &dispatch)) {
             notify_watchdog();
         }
     }

@@ -7,7 +7,7 @@ use crate::domain::clock;
 use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::source::Endpoint;
-use crate::store::claim::{Attempt, Claimed};
+use crate::store::claim::Claimed;
 
 /// A claimed task that can be run.
 #[derive(Debug)]
@@ -16,13 +16,6 @@ pub struct Job {
     pub claimed: Claimed,
     /// Its source.
     pub endpoint: Endpoint,
-}
-
-impl Job {
-    /// The attempt.
-    pub fn attempt(&self) -> &Attempt {
-        &self.claimed.attempt
-    }
 }
 
 impl Dispatch {

@@ -125,11 +125,6 @@ impl Dispatch {
         self.inner.beat.notified().await;
     }
 
-    /// This node.
-    pub fn node(&self) -> NodeId {
-        self.inner.node
-    }
-
     /// The database.
     pub fn store(&self) -> &Store {
         &self.inner.store

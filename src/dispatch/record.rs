@@ -20,6 +20,8 @@ use crate::store::outcome::AttemptEnd;
 const ENDS_WAITING: usize = 1_000_000;
 /// Far below what a message to PostgreSQL may hold (1 GB), and little to hold in memory twice.
 const STATEMENT_BYTES: usize = 32 * 1024 * 1024;
+/// Code of an end whose text or answer the database refuses.
+const NOT_STORABLE: &str = "not_storable";
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -92,7 +94,7 @@ fn portions(ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
 }
 
 /// Stores a batch, waiting while the database is away. Returns what is to be tried again otherwise: the halves of a
-/// batch that was refused for good, or the one end at fault without its answer.
+/// batch that was refused for good, or the one end at fault in its last form.
 async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
     let ends = Arc::new(ends);
     let mut wait = FIRST_WAIT;
@@ -134,24 +136,21 @@ fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &crate::store::Erro
         let second = ends.split_off(ends.len() / 2);
         return vec![second, ends];
     }
-    match ends.pop() {
-        Some(end) if end.answer.is_some() => {
-            log::error!("the answer for task {} can't be stored: {error}", end.attempt.task);
-            vec![vec![without_answer(end, error)]]
-        }
-        Some(end) => {
-            // Nothing in it is a stranger's text any more, so this is a fault of ours.
-            log::error!("the end of an attempt of task {} can't be stored: {error}", end.attempt.task);
-            inner.in_flight.end([key(&end)]);
-            Vec::new()
-        }
-        None => Vec::new(),
+    let Some(end) = ends.pop() else { return Vec::new() };
+    log::error!("the end of an attempt of task {} can't be stored: {error}", end.attempt.task);
+    if end.verdict.code.as_deref() == Some(NOT_STORABLE) {
+        // Nothing in it is a stranger's any more, so this is a fault of ours.
+        inner.in_flight.end([key(&end)]);
+        return Vec::new();
     }
+    vec![vec![last_form(end)]]
 }
 
-fn without_answer(end: AttemptEnd, error: &crate::store::Error) -> AttemptEnd {
-    let failure = Failure::permanent("answer_not_storable", format!("The source's answer can't be stored: {error}"));
-    let verdict = judge(&Outcome::Failed(failure), end.attempt.limits, &Default::default(), 0.5);
+/// The end of an attempt without anything that came from outside. The task fails: what was not storable must not make
+/// its flow run again and again.
+fn last_form(end: AttemptEnd) -> AttemptEnd {
+    let failure = Failure::permanent(NOT_STORABLE, "What the source said can't be stored; the log has the reason.");
+    let verdict = judge(&Outcome::Failed(failure.outcome_unknown()), end.attempt.limits, &Default::default(), 0.5);
     AttemptEnd { verdict, answer: None, ..end }
 }
 

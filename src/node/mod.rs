@@ -122,11 +122,6 @@ impl Node {
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
-
-    /// The use cases, for a caller in the same process.
-    pub fn dispatch(&self) -> &Dispatch {
-        &self.dispatch
-    }
 }
 
 fn start_supervisors(config: &Config, dispatch: &Dispatch, runtime: &Handle) -> anyhow::Result<Vec<Part<Supervisor>>> {

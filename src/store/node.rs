@@ -37,23 +37,21 @@ ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, lease_until
 /// Running tasks with nobody to run them: their node is gone, its lease ran out before `$2` (if that is known), or there
 /// never was one (rows that the Python service left running). Not those of the node that asks, whatever its lease: it
 /// knows better what it runs.
-const ABANDONED: &str = "
-SELECT t.id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at,
-       coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy
-FROM tasks t
-JOIN workflows w ON w.id = t.workflow_id
-LEFT JOIN workflow_sources s ON s.id = w.workflow_source_id
-WHERE t.status = 'running' AND t.node_id IS DISTINCT FROM $1
+const ABANDONED: &str = "t.node_id IS DISTINCT FROM $1
   AND NOT EXISTS (SELECT FROM nodes n WHERE n.id = t.node_id AND ($2::timestamptz IS NULL OR n.lease_until > $2))
 LIMIT $3";
 
-const RUNNING_OF: &str = "
-SELECT t.id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at,
-       coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy
-FROM tasks t
-JOIN workflows w ON w.id = t.workflow_id
-LEFT JOIN workflow_sources s ON s.id = w.workflow_source_id
-WHERE t.status = 'running' AND t.node_id = $1";
+/// What [`read_attempt`] reads of the running tasks that a condition names.
+fn running_where(condition: &str) -> String {
+    format!(
+        "SELECT t.id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at,
+                coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy
+         FROM tasks t
+         JOIN workflows w ON w.id = t.workflow_id
+         LEFT JOIN workflow_sources s ON s.id = w.workflow_source_id
+         WHERE t.status = 'running' AND {condition}"
+    )
+}
 
 impl Store {
     /// Makes a node known and holds its lease until `lease_until`.
@@ -136,7 +134,7 @@ impl Store {
         self.run(move |connection| async move {
             let rows = connection
                 .query_typed(
-                    ABANDONED,
+                    &running_where(ABANDONED),
                     &[(&asking.0, Type::UUID), (&expired_before, Type::TIMESTAMPTZ), (&limit, Type::INT8)],
                 )
                 .await?;
@@ -151,7 +149,7 @@ impl Store {
     /// The statement failed.
     pub async fn running_of(&self, node: NodeId) -> Result<Vec<Attempt>, Error> {
         self.run(move |connection| async move {
-            let rows = connection.query_typed(RUNNING_OF, &[(&node.0, Type::UUID)]).await?;
+            let rows = connection.query_typed(&running_where("t.node_id = $1"), &[(&node.0, Type::UUID)]).await?;
             rows.iter().map(read_attempt).collect()
         })
         .await

@@ -87,3 +87,34 @@ async fn large_answers_that_end_together_are_stored_in_portions() {
     assert!(after - before >= 4, "12 MB each, 32 MB a statement");
     assert_eq!(api.count("tasks WHERE status = 'completed' AND length(result) = 6291456").await, 8);
 }
+
+/// PostgreSQL's JSON parser has a limit of depth; what a source says must fail its own task and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_the_database_refuses_fails_its_task_and_no_other() {
+    let api = TestApi::start().await;
+    let workflow = api.add_workflow().await;
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep = serde_json::value::RawValue::from_string(deep).unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..5 {
+        tasks.push(api.run(&workflow, "x").await);
+    }
+    let mut attempts = Vec::new();
+    for task in &tasks {
+        attempts.push(claim(&api, task).await.claimed.attempt);
+    }
+    let mut deep = Some(deep);
+    for (number, attempt) in attempts.into_iter().enumerate() {
+        let outcome = match number {
+            2 => Outcome::Completed(Answer { output: deep.take().unwrap(), text: "deep".to_owned() }),
+            _ => answer("flat"),
+        };
+        api.dispatch.record(attempt, outcome);
+    }
+    until_stored(&api).await;
+    assert_eq!(api.count("tasks WHERE status = 'completed' AND result = 'flat'").await, 4);
+    let task = api.get(&format!("/api/v1/tasks/{}", tasks[2])).await.expect(200);
+    assert_eq!((&task["status"], &task["output_data"]), (&json!("failed"), &json!(null)));
+    let attempt = &api.get(&format!("/api/v1/tasks/{}/attempts", tasks[2])).await.expect(200)["items"][0];
+    assert_eq!((&attempt["code"], &attempt["outcome_unknown"]), (&json!("not_storable"), &json!(true)));
+}
