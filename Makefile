@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clippy docs bench
+.PHONY: help setup demo test check format clippy docs bench fuzz
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ clippy: ## lints, as errors
 
 docs: ## documentation, warnings as errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+fuzz: setup ## search for answers that the OpenAPI document does not describe (schemathesis, from PyPI)
+	cargo build --locked
+	scripts/with-service.sh scripts/fuzz.sh
 
 bench: setup ## measure a release build
 	cargo bench --locked --bench end_to_end

@@ -1,10 +1,12 @@
 //! The description of the API, made from the code, and the pages that show it, which need nothing from elsewhere.
 
+mod refine;
+
 use std::sync::{Arc, LazyLock};
 
 use actix_web::web::Path;
 use actix_web::{HttpResponse, Responder};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
@@ -12,8 +14,6 @@ use super::error::{Error, ErrorBody, ValidationBody};
 use super::{health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
 
 const URL: &str = "/api/v1/openapi.json";
-/// Paths that are answered without a key, see `mod.rs`.
-const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,70 +49,9 @@ static SWAGGER: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Confi
 /// The description of the API.
 pub fn document() -> Value {
     let mut document = serde_json::to_value(Document::openapi()).expect("utoipa's document is JSON");
-    document["components"]["securitySchemes"] =
-        json!({ "APIKeyHeader": { "type": "apiKey", "in": "header", "name": "X-API-Key" } });
-    // A new schedule is what a change is, with three fields that must be there.
-    let mut new_schedule = document["components"]["schemas"]["ScheduleBody"].clone();
-    new_schedule["required"] = json!(["workflow_id", "schedule_type", "schedule_expr"]);
-    document["components"]["schemas"]["NewSchedule"] = new_schedule;
-    // What can be of more than one type, which Rust's types don't say.
-    for (schema, field, types) in [
-        ("RunRequest", "input_data", json!(["string", "object"])),
-        ("ScheduleBody", "input_value", json!(["string", "object", "null"])),
-        ("NewSchedule", "input_value", json!(["string", "object", "null"])),
-        ("Schedule", "input_value", json!(["string", "object", "null"])),
-    ] {
-        document["components"]["schemas"][schema]["properties"][field]["type"] = types;
-    }
-    document["paths"]["/api/v1/workflows/{id}/run"]["post"]["requestBody"]["content"]["application/json"]["schema"] =
-        json!({ "oneOf": [{ "type": "string" }, { "$ref": "#/components/schemas/RunRequest" }] });
-    for (path, operations) in document["paths"].as_object_mut().into_iter().flatten() {
-        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
-            complete(path, method, operation);
-        }
-    }
+    refine::schemas(&mut document);
+    refine::operations(&mut document);
     document
-}
-
-/// Adds what holds for every operation of its kind: the key, and the refusals that no handler makes.
-fn complete(path: &str, method: &str, operation: &mut Value) {
-    operation["operationId"] = operation_id(path, method).into();
-    if OPEN.contains(&path) {
-        return;
-    }
-    operation["security"] = json!([{ "APIKeyHeader": [] }]);
-    let mut refusals = vec![("401", "The X-API-Key header is missing or wrong")];
-    if method != "get" {
-        refusals.push(("403", "A web page of another origin asks, and no key is configured"));
-    }
-    if path != "/" && path != "/api/v1/workers" {
-        refusals.push(("503", "The database is away, or the service stops; try again after Retry-After seconds"));
-    }
-    if operation.get("requestBody").is_some() {
-        refusals.extend([
-            ("400", "The body broke off"),
-            ("408", "The body did not arrive in time"),
-            ("413", "The body is too large"),
-            ("415", "The body is not said to be JSON"),
-        ]);
-    }
-    for (status, description) in refusals {
-        let schema = json!({ "$ref": "#/components/schemas/ErrorBody" });
-        let answer = json!({ "description": description, "content": { "application/json": { "schema": schema } } });
-        if let Some(responses) = operation["responses"].as_object_mut() {
-            responses.entry(status).or_insert(answer);
-        }
-    }
-}
-
-/// The name that generated clients give the operation: functions of two resources may be called alike, paths are not.
-fn operation_id(path: &str, method: &str) -> String {
-    let path = path.strip_prefix("/api/v1").unwrap_or(path);
-    let words = path.split('/').filter(|word| !word.is_empty()).map(|word| {
-        let parameter = word.strip_prefix('{').and_then(|word| word.strip_suffix('}'));
-        parameter.map_or_else(|| word.to_owned(), |name| format!("by_{name}"))
-    });
-    std::iter::once(method.to_owned()).chain(words).collect::<Vec<_>>().join("_")
 }
 
 /// `/api/v1/openapi.json`.
@@ -160,7 +99,7 @@ mod tests {
         assert!(unique.contains("\"post_workflows_by_id_run\""), "{unique:?}");
         for (path, operations) in paths {
             for (method, operation) in operations.as_object().expect("operations") {
-                let is_open = OPEN.contains(&path.as_str());
+                let is_open = refine::OPEN.contains(&path.as_str());
                 assert_eq!(operation.get("security").is_none(), is_open, "{method} {path}");
                 assert_eq!(operation["responses"].get("401").is_none(), is_open, "{method} {path}");
                 assert!(operation["responses"].as_object().is_some_and(|all| !all.is_empty()), "{method} {path}");

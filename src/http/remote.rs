@@ -173,7 +173,7 @@ pub(super) async fn sync(
     body: Body,
 ) -> Result<Json<SyncedWorkflow>, Error> {
     let mut query = Query::of(&request);
-    let given = if body.is_empty() { SyncRequest::default() } else { body.json()? };
+    let given = if body.is_empty() { None } else { body.json::<Option<SyncRequest>>()? }.unwrap_or_default();
     let source_url = query.text("source_url").or(given.source_url);
     let input_component = query.text("input_component").or(given.input_component);
     let output_component = query.text("output_component").or(given.output_component);

@@ -44,6 +44,7 @@ pub struct RunRequest {
     #[schema(value_type = Object, example = json!("Hello"))]
     input_data: Value,
     /// Runs with the same session share what the source remembers; each has its own where none is given.
+    #[schema(min_length = 1, max_length = 255)]
     session_id: Option<String>,
     /// Where it waits.
     #[schema(value_type = Option<String>, example = "celery")]
@@ -52,10 +53,13 @@ pub struct RunRequest {
     #[schema(value_type = Option<u8>, minimum = 0, maximum = 9)]
     priority: Option<Priority>,
     /// Most retries.
+    #[schema(maximum = 100)]
     max_retries: Option<u32>,
     /// Time limit of an attempt, in seconds.
+    #[schema(minimum = 1, maximum = 86_400)]
     timeout: Option<u32>,
     /// Starts so many seconds later.
+    #[schema(minimum = 0, maximum = 31_622_400)]
     delay: Option<f64>,
     /// Starts at this time, instead of a delay.
     #[schema(value_type = Option<DateTime<Utc>>)]

@@ -31,7 +31,7 @@ pub struct ScheduleBody {
     #[schema(value_type = Option<String>, example = "cron")]
     schedule_type: Option<ScheduleKind>,
     /// Five cron fields or `@hourly`, `@daily`, ...; `30s`, `5m`, `2h`, `1d`; `now` or a date-time.
-    #[schema(example = "0 9 * * MON-FRI")]
+    #[schema(min_length = 1, max_length = 255, example = "0 9 * * MON-FRI")]
     schedule_expr: Option<String>,
     /// The input of its tasks: text or an object. The configured default is used where there is none.
     #[serde(default, deserialize_with = "present")]
@@ -54,10 +54,11 @@ pub struct ScheduleBody {
     #[schema(value_type = Option<String>, example = "allow")]
     overlap_policy: Option<OverlapPolicy>,
     /// Tasks start up to so many seconds later.
+    #[schema(minimum = 0, maximum = 31_622_400)]
     jitter_s: Option<i32>,
     /// A missed occurrence older than so many seconds is not made up for.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<i32>)]
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 31_622_400)]
     expires_s: Option<Option<i32>>,
     /// Where its tasks wait.
     #[schema(value_type = Option<String>, example = "celery")]

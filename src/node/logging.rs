@@ -15,7 +15,11 @@ use crate::domain::clock;
 /// The log's file can't be opened.
 pub fn start(config: &LogConfig) -> std::io::Result<()> {
     let mut builder = Builder::new();
-    builder.filter_level(config.level.min(log::LevelFilter::Warn)).filter_module("automagik_spark", config.level);
+    builder
+        .filter_level(config.level.min(log::LevelFilter::Warn))
+        .filter_module("automagik_spark", config.level)
+        // It calls it an error of ours when a client sends what is no HTTP; that client is answered, and is no news.
+        .filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off);
     if config.format == LogFormat::Json {
         builder.format(|out, record| writeln!(out, "{}", json(record)));
     }
