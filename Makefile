@@ -1,10 +1,10 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clippy docs bench fuzz
+.PHONY: help setup demo test check format clippy docs bench fuzz test-mcp
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: PostgreSQL, Redis, a C compiler (Debian, Ubuntu)
 	@scripts/setup.sh
@@ -13,7 +13,8 @@ demo: setup ## build Spark and show it at work on this machine, then stop
 	cargo build --locked
 	target/debug/automagik-spark dev --demo
 
-test: setup ## run every test
+test: ## run every test
+	@scripts/setup.sh browser
 	cargo test --locked --no-fail-fast --lib --tests
 
 check: format clippy test docs ## everything that CI wants: format, lints, tests, documentation
@@ -30,6 +31,10 @@ docs: ## documentation, warnings as errors
 fuzz: setup ## search for answers that the OpenAPI document does not describe (schemathesis, from PyPI)
 	cargo build --locked
 	scripts/with-service.sh scripts/fuzz.sh
+
+test-mcp: setup ## let an MCP client drive the service (automagik-tools, from PyPI)
+	cargo build --locked
+	scripts/with-service.sh scripts/mcp-client.sh
 
 bench: setup ## measure a release build
 	cargo bench --locked --bench end_to_end

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Spark's build, tests and `automagik-spark dev` need and this machine lacks: PostgreSQL, Redis (or
-# Valkey), setpriv, a C compiler. Debian and Ubuntu. The packages' own servers are not started by it; whoever does not
-# want them after the next boot either says `systemctl disable postgresql redis-server`.
+# Valkey), setpriv, a C compiler; with the argument `browser` also Chromium, in which tests open pages. Debian and
+# Ubuntu. The packages' own servers are not started by it; whoever does not want them after the next boot either says
+# `systemctl disable postgresql redis-server`.
 set -euo pipefail
 
 policy=/usr/sbin/policy-rc.d
@@ -24,6 +25,9 @@ has redis-server || has valkey-server || missing+=(redis-server)
 has setpriv || missing+=(util-linux)
 has cc || missing+=(gcc libc6-dev)
 has pkg-config || missing+=(pkg-config)
+if [ "${1:-}" = browser ]; then
+    has chromium || has chromium-browser || has google-chrome || has google-chrome-stable || missing+=(chromium)
+fi
 
 if ! has cargo; then
     say "cargo is not on the PATH: install Rust first, see https://rustup.rs" >&2

@@ -41,8 +41,8 @@ struct ExecutorLabel {
 #[utoipa::path(
     get, path = "/metrics", tag = "meta",
     responses(
-        (status = 200, description = "Prometheus text, or OpenMetrics where the client accepts it", body = String,
-            content_type = "text/plain"),
+        (status = 200, description = "Prometheus text, or OpenMetrics where the client accepts it",
+            content((String = "text/plain"), (String = "application/openmetrics-text"))),
     )
 )]
 pub(super) async fn scrape(state: Data<ApiState>, request: HttpRequest) -> HttpResponse {

@@ -1,6 +1,7 @@
 //! The REST API over a real socket and real servers.
 
 mod client;
+mod contract;
 mod hostile;
 mod meta;
 mod outcomes;
@@ -8,4 +9,5 @@ mod retention;
 mod schedules;
 mod sources;
 mod tasks;
+mod walk;
 mod workflows;

@@ -3,6 +3,7 @@
 
 mod api;
 mod beat_store;
+mod browser;
 mod cli;
 mod harness;
 mod langflow;

@@ -69,6 +69,13 @@ pub(super) fn schemas(document: &mut Value) {
                 choices.iter().map(|choice| json!(choice)).chain(nullable.then_some(Value::Null)).collect();
         }
     }
+    // Whole flows (`simplified=false`) have all the fields that their source gives them.
+    schemas["RemoteFlowItem"]["additionalProperties"] = true.into();
+    // A page repeats what its items are, without what was completed above.
+    let pages: Vec<String> = schemas.as_object().into_iter().flat_map(|all| all.keys().cloned()).collect();
+    for (page, item) in pages.iter().filter_map(|name| Some((name, name.strip_prefix("Page_")?))) {
+        schemas[page]["properties"]["items"]["items"] = json!({ "$ref": format!("#/components/schemas/{item}") });
+    }
     // A new schedule is what a change is, with three fields that must be there.
     let mut new_schedule = schemas["ScheduleBody"].clone();
     let needed = ["workflow_id", "schedule_type", "schedule_expr"];

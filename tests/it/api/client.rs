@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
+use super::contract;
 use crate::harness::servers::{TestServers, pool_options};
 
 /// The key of the API.
@@ -137,7 +138,9 @@ impl TestApi {
         let mut bytes = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut bytes)).await;
         read.expect("an answer in time").unwrap_or_default();
-        read_answer(&bytes).unwrap_or_else(|| panic!("no answer to {method} {path}"))
+        let answer = read_answer(&bytes).unwrap_or_else(|| panic!("no answer to {method} {path}"));
+        contract::check(method, path, &answer);
+        answer
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {

@@ -85,6 +85,10 @@ impl TestNode {
         self.process.id()
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("nobody panics under this lock").join("\n")
     }

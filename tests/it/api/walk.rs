@@ -1,0 +1,141 @@
+//! One walk through every operation of the API; its answers are the snapshot beside this file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use automagik_spark::simulate;
+use chrono::DateTime;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::client::{SOURCE_KEY, TestApi, id};
+use super::contract::{operation, operations};
+
+/// Answers by operation, and what became known on the way.
+struct Walk {
+    api: TestApi,
+    answers: BTreeMap<String, Value>,
+    walked: BTreeSet<(String, String)>,
+}
+
+impl Walk {
+    /// Sends a request that must succeed, and keeps its answer.
+    async fn step(&mut self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let answer = self.api.call(method, path, body).await;
+        assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
+        let (template, _) = operation(method, path).unwrap_or_else(|| panic!("{method} {path} is not described"));
+        let kind = answer.headers.get("content-type").map(String::as_str).unwrap_or_default();
+        let body = if kind.starts_with("application/json") { answer.json() } else { Value::Null };
+        let shown = json!({ "status": answer.status, "body": self.steady(body.clone()) });
+        self.answers.insert(format!("{method} {template}"), shown);
+        self.walked.insert((method.to_owned(), template));
+        body
+    }
+
+    async fn get(&mut self, path: &str) -> Value {
+        self.step("GET", path, None).await
+    }
+
+    async fn post(&mut self, path: &str, body: Value) -> Value {
+        self.step("POST", path, Some(body)).await
+    }
+
+    async fn act(&mut self, path: &str) -> Value {
+        self.step("POST", path, None).await
+    }
+
+    async fn delete(&mut self, path: &str) -> Value {
+        self.step("DELETE", path, None).await
+    }
+
+    /// What is the same in every run: ids, times and addresses are not.
+    fn steady(&self, value: Value) -> Value {
+        match value {
+            Value::Object(object) => {
+                let steady = |(name, value): (String, Value)| {
+                    let is_id = Uuid::parse_str(&name).is_ok();
+                    (if is_id { "[id]".to_owned() } else { name }, self.steady(value))
+                };
+                Value::Object(object.into_iter().map(steady).collect::<Map<_, _>>())
+            }
+            Value::Array(items) => items.into_iter().map(|item| self.steady(item)).collect(),
+            Value::String(text) if Uuid::parse_str(&text).is_ok() && text != simulate::FLOW_ID => "[id]".into(),
+            Value::String(text) if DateTime::parse_from_rfc3339(&text).is_ok() => "[time]".into(),
+            Value::String(text) => {
+                let host = self.api.source.url().trim_start_matches("http://").to_owned();
+                without_ports(&text.replace(&host, "[source]")).into()
+            }
+            Value::Number(number) if number.is_f64() => "[number]".into(),
+            other => other,
+        }
+    }
+}
+
+/// Takes out the ports of this machine's addresses.
+fn without_ports(text: &str) -> String {
+    let mut parts = text.split("127.0.0.1:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |done, part| format!("{done}[host]{}", part.trim_start_matches(|c: char| c.is_ascii_digit())))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_answers_as_the_contract_says() {
+    let api = TestApi::start().await;
+    let url = api.source.url().to_owned();
+    let mut walk = Walk { api, answers: BTreeMap::new(), walked: BTreeSet::new() };
+
+    for path in ["/", "/health", "/health/live", "/health/ready", "/metrics"] {
+        walk.get(path).await;
+    }
+    let source = json!({ "source_type": "langflow", "url": url, "name": "flow", "api_key": SOURCE_KEY });
+    let source = id(&walk.post("/api/v1/sources", source).await);
+    walk.get("/api/v1/sources").await;
+    walk.get(&format!("/api/v1/sources/{source}")).await;
+    walk.step("PATCH", &format!("/api/v1/sources/{source}"), Some(json!({ "name": "renamed" }))).await;
+
+    walk.get(&format!("/api/v1/workflows/remote?source_url={url}")).await;
+    walk.get(&format!("/api/v1/workflows/remote/{}?source_url={url}", simulate::FLOW_ID)).await;
+    let sync = format!("/api/v1/workflows/sync/{}?source_url={url}", simulate::FLOW_ID);
+    let workflow = id(&walk.act(&sync).await);
+    walk.get("/api/v1/workflows").await;
+    walk.get(&format!("/api/v1/workflows/{workflow}")).await;
+
+    let run = json!({ "input_data": "good morning", "session_id": "one", "priority": 7, "max_retries": 1 });
+    let task = id(&walk.post(&format!("/api/v1/workflows/{workflow}/run"), run).await);
+    walk.get("/api/v1/tasks").await;
+    walk.get(&format!("/api/v1/tasks/{task}")).await;
+    walk.act(&format!("/api/v1/tasks/{task}/cancel")).await;
+    walk.act(&format!("/api/v1/tasks/{task}/retry")).await;
+    walk.get(&format!("/api/v1/tasks/{task}/attempts")).await;
+    walk.get(&format!("/api/v1/tasks/{task}/logs")).await;
+
+    let rule = json!({
+        "workflow_id": workflow, "schedule_type": "cron", "schedule_expr": "0 9 * * MON-FRI",
+        "timezone": "Asia/Kolkata", "input_value": "good morning",
+    });
+    let schedule = id(&walk.post("/api/v1/schedules", rule.clone()).await);
+    let one = format!("/api/v1/schedules/{schedule}");
+    walk.get("/api/v1/schedules").await;
+    walk.get(&one).await;
+    walk.step("PUT", &one, Some(rule)).await;
+    walk.step("PATCH", &one, Some(json!({ "overlap_policy": "skip", "jitter_s": 5 }))).await;
+    walk.act(&format!("{one}/trigger")).await;
+    walk.act(&format!("{one}/disable")).await;
+    walk.act(&format!("{one}/enable")).await;
+    walk.get(&format!("{one}/preview?count=1")).await;
+    let rule = json!({ "schedule_type": "one-time", "schedule_expr": "2999-01-01 09:00", "timezone": "Asia/Kolkata" });
+    walk.post("/api/v1/schedules/preview", rule).await;
+
+    walk.get("/api/v1/workers").await;
+    walk.get("/api/v1/workers/history").await;
+    walk.get("/api/v1/queues").await;
+
+    walk.delete(&one).await;
+    walk.delete(&format!("/api/v1/tasks/{task}")).await;
+    walk.delete(&format!("/api/v1/workflows/{workflow}")).await;
+    walk.delete(&format!("/api/v1/sources/{source}")).await;
+
+    let all: BTreeSet<_> = operations().into_iter().collect();
+    let left: Vec<_> = all.difference(&walk.walked).collect();
+    assert!(left.is_empty(), "the walk does not come by {left:?}");
+    insta::assert_json_snapshot!("walk", walk.answers);
+}
