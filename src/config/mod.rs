@@ -46,6 +46,8 @@ pub struct Config {
     pub timezone: chrono_tz::Tz,
     /// Input of schedules that give none.
     pub default_input: String,
+    /// Whether sources of this machine are looked for at the start.
+    pub discovery: bool,
     /// Directory of what Spark keeps on this machine; need not exist.
     pub state_dir: PathBuf,
     /// Where the command line finds the service, without trailing slash.
@@ -111,6 +113,7 @@ impl Config {
             environment: reader.text("environment"),
             timezone: reader.parsed("timezone", "an IANA timezone such as UTC or Europe/Berlin", chrono_tz::UTC),
             default_input: default_input(&mut reader),
+            discovery: reader.flag("discovery"),
             remote_url: place::remote_url(&mut reader, api.port),
             encryption_key: place::encryption_key(&mut reader, &state_dir),
             state_dir,

@@ -1,5 +1,6 @@
 //! The composition root: opens the pools, starts the actors in order, and stops them.
 
+pub mod discovery;
 mod identity;
 pub mod logging;
 mod options;
@@ -86,7 +87,12 @@ impl Node {
         let dispatch = Dispatch::start(row.id, store, mailbox, &options::dispatch(config), &runtime);
         heartbeat::beat(options::heartbeat(config), row.clone(), &lease, &dispatch).await.map_err(unavailable)?;
         dispatch.health().set_database(true);
-        let node = Self::start_actors(config, dispatch, (row, lease), listener, runtime)?;
+        let node = Self::start_actors(config, dispatch, (row, lease), listener, runtime.clone())?;
+        if config.discovery {
+            let http = HttpClient::new(options::sources(config))?;
+            let ports = discovery::WELL_KNOWN.to_vec();
+            runtime.spawn(discovery::discover(node.dispatch.store().clone(), http, ports));
+        }
         node.dispatch.health().enter(Phase::Ready);
         Ok(node)
     }

@@ -5,6 +5,7 @@ mod api;
 mod beat_store;
 mod browser;
 mod cli;
+mod discovery;
 mod harness;
 mod langflow;
 mod lifecycle;
