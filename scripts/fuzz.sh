@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Sends the running service what its OpenAPI document allows and forbids, and fails at every answer that the document
+# Checks that the service's OpenAPI document is one; then sends the running service what its OpenAPI document allows and forbids, and fails at every answer that the document
 # does not describe, and at every 5xx but a refusal that says when to come again.
 #
 #   scripts/with-service.sh scripts/fuzz.sh [OPTIONS OF schemathesis run...]        e.g. --seed 7 --max-examples 500
 set -euo pipefail
 cd "$(dirname "$0")"
 
-venv=$(./venv.sh schemathesis "schemathesis==${SCHEMATHESIS_VERSION:-4.32.5}")
+venv=$(./venv.sh fuzz "schemathesis==${SCHEMATHESIS_VERSION:-4.32.5}" openapi-spec-validator==0.9.0)
+curl --silent --fail "$AUTOMAGIK_SPARK_REMOTE_URL/api/v1/openapi.json" >"$venv/openapi.json"
+"$venv/bin/openapi-spec-validator" "$venv/openapi.json"
 exec "$venv/bin/schemathesis" --config-file fuzz.toml run "$AUTOMAGIK_SPARK_REMOTE_URL/api/v1/openapi.json" \
     --header "X-API-Key: $AUTOMAGIK_SPARK_API_KEY" \
     --phases examples,coverage,fuzzing,stateful --max-examples 40 --continue-on-failure --request-timeout 60 \
