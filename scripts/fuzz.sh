@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that the service's OpenAPI document is one; then sends the running service what its OpenAPI document allows and forbids, and fails at every answer that the document
-# does not describe, and at every 5xx but a refusal that says when to come again.
+# Checks that the service's OpenAPI document is one; then sends the service what it allows and forbids, and fails at every
+# answer that it does not describe, and at every 5xx but a refusal that says when to come again.
 #
 #   scripts/with-service.sh scripts/fuzz.sh [OPTIONS OF schemathesis run...]        e.g. --seed 7 --max-examples 500
 set -euo pipefail
