@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::langflow::scripted::{Scripted, http};
 use crate::langflow::{completed, request};
 
-const KEY: &str = "os-the-right-key";
+pub(crate) const KEY: &str = "os-the-right-key";
 
 macro_rules! recorded {
     ($name:literal) => {
@@ -36,7 +36,7 @@ fn route(request: &str) -> &str {
 }
 
 /// An AgentOS of agno 3 with a key.
-fn agent_os() -> Scripted {
+pub(crate) fn agent_os() -> Scripted {
     Scripted::answering(|_, request| {
         let is_open = matches!(route(request), "GET /health" | "GET /" | "GET /info");
         if !is_open && !request.contains(&format!("authorization: Bearer {KEY}\r\n")) {
