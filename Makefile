@@ -20,7 +20,7 @@ test-sources: setup ## try the real servers of all sources: needs PyPI, 2 GB and
 	cargo build --locked
 	scripts/test-sources.sh
 
-test-sources-agentos: setup ## try a real AgentOS only: needs PyPI, 100 MB and a minute
+test-sources-agentos: setup ## try a real AgentOS only: needs PyPI, 160 MB and a minute
 	cargo build --locked
 	scripts/test-sources.sh agentos
 

@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn a_failure_under_200_is_a_failure() {
-        let failure = read_answer(recorded!("run_failed").as_bytes()).err().expect("a failure");
+        let failure = read_answer(recorded!("run_failed").as_bytes()).expect_err("a failure");
         assert_eq!((failure.class, failure.code.as_str()), (FailureClass::Transient, "flow_failed"));
         assert_eq!(failure.message, "the flow failed: I apologize, but I encountered an issue.");
         for odd in ["{}", "[]", "<html>", r#"{"success":"yes","message":"x"}"#, r#"{"detail":"x"}"#] {
-            assert_eq!(read_answer(odd.as_bytes()).err().expect("refused").code, "unusable_answer", "{odd}");
+            assert_eq!(read_answer(odd.as_bytes()).expect_err("refused").code, "unusable_answer", "{odd}");
         }
         assert_eq!(read_answer(br#"{"message":"older"}"#).expect("an answer").text, "older");
     }

@@ -20,7 +20,7 @@ const INPUT: &str = "message";
 const OUTPUT: &str = "result";
 
 /// The fields of an answer. `null` counts as absent.
-#[derive(Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(transparent)]
 pub(super) struct Fields<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);
 
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn what_is_no_object_is_refused_with_what_it_is() {
         for body in ["[]", "\"x\"", "<html>", ""] {
-            let failure = Failure::from(Fields::of(body.as_bytes()).err().expect("refused"));
+            let failure = Failure::from(Fields::of(body.as_bytes()).expect_err("refused"));
             assert!(failure.code == "unusable_answer" && failure.message.contains(body), "{}", failure.message);
         }
     }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn refused(body: &[u8]) -> Failure {
-        read(body).err().expect("a failure")
+        read(body).expect_err("a failure")
     }
 
     #[test]
