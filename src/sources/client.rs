@@ -22,6 +22,8 @@
 //! | `source_tls` | this machine's TLS can't be set up | no | no |
 //! | `answer_too_large` | more than `max_answer_bytes` | no | yes |
 //! | `unusable_answer` | a success whose body is not what this kind of source answers | no | probably |
+//!
+//! Hive and Agents tell failures under 200 too: `flow_failed` and its kin are in `reply.rs` and `hive/answer.rs`.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -12,6 +12,8 @@ const FLOW_CANCELLED: &str = "flow_cancelled";
 const FLOW_PAUSED: &str = "flow_paused";
 /// Code of a run that goes on at the source.
 const FLOW_UNFINISHED: &str = "flow_unfinished";
+/// How deep steps are looked for in steps. No workflow is built so deep; an answer that is meant to harm may be.
+const MAX_DEPTH: usize = 32;
 
 /// A step of a workflow. Steps that ran side by side are a list in the list.
 #[derive(Deserialize)]
@@ -59,7 +61,7 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, Failure> {
         }
         _ => return Err(unusable(&format!("its status {status} is unknown"), body).into()),
     }
-    if let Some(why) = fields.get("step_results").and_then(failed_steps) {
+    if let Some(why) = fields.get("step_results").and_then(|steps| failed_steps(steps, MAX_DEPTH)) {
         return Err(failed(&why));
     }
     fields.completed("content", result).map_err(|_| unusable("it can't be passed on", body).into())
@@ -76,27 +78,29 @@ fn run_name(fields: &Fields<'_>) -> String {
 }
 
 /// The steps that failed and why, if any did. Later steps run all the same, and the workflow is COMPLETED (agno 3).
-fn failed_steps(steps: &RawValue) -> Option<String> {
+fn failed_steps(steps: &RawValue, depth: usize) -> Option<String> {
     let steps: Vec<&RawValue> = serde_json::from_str(steps.get()).ok()?;
-    let texts: Vec<String> = steps.into_iter().filter_map(failed_step).collect();
-    (!texts.is_empty()).then(|| texts.join("; "))
+    joined(steps.into_iter().filter_map(|step| failed_step(step, depth)))
 }
 
-fn failed_step(step: &RawValue) -> Option<String> {
+fn failed_step(step: &RawValue, depth: usize) -> Option<String> {
+    let depth = depth.checked_sub(1)?;
     if step.get().starts_with('[') {
-        return failed_steps(step);
+        return failed_steps(step, depth);
     }
     let step: Step<'_> = serde_json::from_str(step.get()).ok()?;
     if step.success != Some(false) {
         return None;
     }
     // A group of steps says that it failed, the step inside it says why.
-    let inside = || {
-        let texts: Vec<String> = step.steps.iter().flatten().copied().filter_map(failed_step).collect();
-        (!texts.is_empty()).then(|| texts.join("; "))
-    };
+    let inside = || joined(step.steps.iter().flatten().filter_map(|step| failed_step(step, depth)));
     let why = step.error.map(shown).or_else(inside).unwrap_or_else(|| "no reason is given".to_owned());
     Some(format!("step {}: {why}", step.step_name.as_deref().unwrap_or("without a name")))
+}
+
+fn joined(texts: impl Iterator<Item = String>) -> Option<String> {
+    let texts: Vec<String> = texts.collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 #[cfg(test)]
@@ -209,6 +213,17 @@ mod tests {
         let mended = json!({"step_name": "loop", "success": true, "steps": [step("once", json!("x"))]});
         let body = json!({"status": "COMPLETED", "content": "x", "step_results": [mended, 7, null]}).to_string();
         assert!(read(body.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn an_answer_of_endless_depth_harms_nobody() {
+        let (open, close) = ("[".repeat(1_000_000), "]".repeat(1_000_000));
+        let body = format!(r#"{{"status":"COMPLETED","content":"x","step_results":{open}{close}}}"#);
+        assert_eq!(read(body.as_bytes()).expect("an answer").text, "x");
+        let group = r#"{"success":false,"steps":["#;
+        let (open, close) = (group.repeat(100_000), "]}".repeat(100_000));
+        let body = format!(r#"{{"status":"COMPLETED","content":"x","step_results":[{open}{close}]}}"#);
+        assert!(refused(body.as_bytes()).message.starts_with("the flow failed: step without a name"));
     }
 
     #[test]
