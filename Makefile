@@ -1,10 +1,10 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clippy docs bench fuzz test-mcp
+.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: PostgreSQL, Redis, a C compiler (Debian, Ubuntu)
 	@scripts/setup.sh
@@ -16,6 +16,14 @@ demo: setup ## build Spark and show it at work on this machine, then stop
 test: ## run every test
 	@scripts/setup.sh browser
 	cargo test --locked --no-fail-fast --lib --tests
+
+test-sources: setup ## try the real servers of all sources: needs PyPI, 2 GB and some minutes
+	cargo build --locked
+	scripts/test-sources.sh
+
+test-sources-agentos: setup ## try a real AgentOS only: needs PyPI, 160 MB and a minute
+	cargo build --locked
+	scripts/test-sources.sh agentos
 
 check: format clippy test docs ## everything that CI wants: format, lints, tests, documentation
 

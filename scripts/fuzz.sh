@@ -6,7 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-venv=$(./venv.sh fuzz "schemathesis==${SCHEMATHESIS_VERSION:-4.32.5}" openapi-spec-validator==0.9.0)
+venv=$(cd .. && pwd)/target/python/fuzz
+./python-env.sh "$venv" "schemathesis==${SCHEMATHESIS_VERSION:-4.32.5}" openapi-spec-validator==0.9.0
 curl --silent --fail "$AUTOMAGIK_SPARK_REMOTE_URL/api/v1/openapi.json" >"$venv/openapi.json"
 "$venv/bin/openapi-spec-validator" "$venv/openapi.json"
 exec "$venv/bin/schemathesis" --config-file fuzz.toml run "$AUTOMAGIK_SPARK_REMOTE_URL/api/v1/openapi.json" \

@@ -6,5 +6,6 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-venv=$(./venv.sh mcp "automagik-tools==${AUTOMAGIK_TOOLS_VERSION:-0.9.19}")
+venv=$(cd .. && pwd)/target/python/mcp
+./python-env.sh "$venv" "automagik-tools==${AUTOMAGIK_TOOLS_VERSION:-0.9.19}"
 exec "$venv/bin/python" mcp-client.py

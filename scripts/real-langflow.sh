@@ -11,13 +11,7 @@ root=${1:-/tmp/lf}
 venv=${LANGFLOW_VENV:-$root/venv}
 mkdir -p "$root/config"
 
-# uv, since pip's resolver needs more than twenty minutes for LangFlow's 335 packages and uv seventeen seconds.
-if ! [ -x "$venv/bin/langflow" ]; then
-    python3 -m venv "$root/uv"
-    "$root/uv/bin/pip" install --quiet --no-input uv
-    "$root/uv/bin/uv" venv --quiet --clear "$venv"
-    "$root/uv/bin/uv" pip install --quiet --python "$venv/bin/python" "langflow-base==${LANGFLOW_VERSION:-1.13.0}"
-fi
+"$(dirname "$0")/python-env.sh" "$venv" "langflow-base==${LANGFLOW_VERSION:-1.13.0}"
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 url=http://127.0.0.1:$port

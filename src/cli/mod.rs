@@ -18,6 +18,7 @@ mod output;
 mod prompt;
 mod render;
 mod resolve;
+mod run_agent;
 mod schedule_form;
 mod schedules;
 mod serve;

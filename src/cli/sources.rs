@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use super::client::Answer;
 use super::connection::{Remote, secret};
 use super::render::{field, relative, short_ids, time};
+use super::run_agent::RunAgentArgs;
 use super::table::Column::{Drop, Keep, Shrink};
-use super::{Error, Session, resolve, submit};
+use super::{Error, Session, resolve, run_agent, submit};
 use crate::domain::clock::now;
 use crate::domain::source::{Secret, SourceKind};
 
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Update(UpdateArgs),
     /// Remove a source with its workflows, schedules and tasks
     Delete(DeleteArgs),
+    /// Run an agent of a source at once, and wait for its answer
+    RunAgent(RunAgentArgs),
 }
 
 /// A new source. `--url` and `--api-key` are the source's here; those of the service go before `sources`.
@@ -102,13 +105,18 @@ pub(super) struct ListRemote {
     api_key: Option<Secret>,
 }
 
+impl ListRemote {
+    pub(super) fn remote(&self) -> Remote {
+        Remote { url: self.url.clone(), api_key: self.api_key.clone() }
+    }
+}
+
 impl Command {
     /// The service, if it was named after the command.
     pub(super) fn remote(&self) -> Remote {
         match self {
-            Self::List(ListArgs { remote, .. }) | Self::Delete(DeleteArgs { remote, .. }) => {
-                Remote { url: remote.url.clone(), api_key: remote.api_key.clone() }
-            }
+            Self::List(ListArgs { remote, .. }) | Self::Delete(DeleteArgs { remote, .. }) => remote.remote(),
+            Self::RunAgent(args) => args.remote(),
             Self::Add(_) | Self::Update(_) => Remote::default(),
         }
     }
@@ -126,6 +134,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
         }
         Command::Update(args) => update(session, args).await,
         Command::Delete(args) => delete(session, args).await,
+        Command::RunAgent(args) => run_agent::run(session, args).await,
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::client::Answer;
 use super::{Error, Session, follow, resolve, task_view};
 
 /// What to run, and how.
@@ -54,9 +55,11 @@ pub(super) async fn run(session: &Session, args: SubmitArgs) -> Result<(), Error
         .json(&body(input, &args))
         .send()
         .await?;
-    if !args.wait {
-        return task_view::one(session, &submitted).await;
-    }
+    if args.wait { follow(session, submitted).await } else { task_view::one(session, &submitted).await }
+}
+
+/// Waits for the end of a task and shows all of it; an error unless it completed.
+pub(super) async fn follow(session: &Session, submitted: Answer) -> Result<(), Error> {
     let ended = follow::to_the_end(session, submitted).await?;
     task_view::whole(session, &ended).await?;
     follow::verdict(&ended.value)

@@ -264,14 +264,16 @@ fn show(flow: RemoteFlow, source: &SourceRecord, simplified: bool) -> Value {
     if simplified {
         return essentials;
     }
-    // What the source says wins over what we made of it.
+    // What the source says wins over what we made of it, but for the id: a sync takes ours, which may say more.
     let mut whole = match essentials {
         Value::Object(object) => object,
         _ => Map::new(),
     };
+    let id = whole.remove("id");
     if let Some(Value::Object(raw)) = raw {
         whole.extend(raw);
     }
+    whole.extend(id.map(|id| ("id".to_owned(), id)));
     whole.insert("instance".to_owned(), origin.instance.clone().into());
     whole.insert("source_url".to_owned(), origin.source_url.clone().into());
     whole.insert("origin".to_owned(), json!(origin));

@@ -22,12 +22,14 @@
 //! | `source_tls` | this machine's TLS can't be set up | no | no |
 //! | `answer_too_large` | more than `max_answer_bytes` | no | yes |
 //! | `unusable_answer` | a success whose body is not what this kind of source answers | no | probably |
+//!
+//! Hive and Agents tell failures under 200 too: `flow_failed` and its kin are in `reply.rs` and `hive/answer.rs`.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
@@ -44,6 +46,9 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 const MAX_REDIRECTS: usize = 5;
 /// How much of an error's body is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// What stands before a token in an `Authorization`.
+const BEARER: &str = "Bearer ";
 
 /// Limits of the client.
 #[derive(Clone, Debug)]
@@ -89,10 +94,29 @@ pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: &'a HeaderMap,
-    /// JSON.
-    pub(super) body: Option<Vec<u8>>,
+    pub(super) body: Option<Body>,
     /// Over all of it. `None` where the caller limits the call.
     pub(super) timeout: Option<Duration>,
+}
+
+/// What a request carries.
+pub(super) struct Body {
+    content_type: &'static str,
+    bytes: bytes::Bytes,
+}
+
+impl Body {
+    /// JSON.
+    pub(super) fn json(value: &impl serde::Serialize) -> Result<Self, CallError> {
+        let bytes = serde_json::to_vec(value).map_err(|error| CallError::Unusable(error.to_string()))?;
+        Ok(Self { content_type: "application/json", bytes: bytes.into() })
+    }
+
+    /// The fields of a form.
+    pub(super) fn form(fields: &[(&str, &str)]) -> Self {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        Self { content_type: "application/x-www-form-urlencoded", bytes: form.into() }
+    }
 }
 
 impl HttpClient {
@@ -111,15 +135,14 @@ impl HttpClient {
         self.call(Request { method: Method::GET, url, headers, body: None, timeout }).await
     }
 
-    /// A run: a POST of JSON that may take as long as its caller lets it.
-    pub(super) async fn post(&self, url: Url, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<u8>, CallError> {
+    /// A run: a POST that may take as long as its caller lets it.
+    pub(super) async fn post(&self, url: Url, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, CallError> {
         self.call(Request { method: Method::POST, url, headers, body: Some(body), timeout: None }).await
     }
 
     /// The body of a success; everything else is an error.
     pub(super) async fn call(&self, request: Request<'_>) -> Result<Vec<u8>, CallError> {
-        let Request { method, mut url, headers, body, timeout } = request;
-        let mut body = body.map(bytes::Bytes::from);
+        let Request { method, mut url, headers, mut body, timeout } = request;
         let mut redirects = 0;
         loop {
             let origin = url.origin();
@@ -128,7 +151,7 @@ impl HttpClient {
                 call = call.timeout(timeout);
             }
             if let Some(body) = body.take() {
-                call = call.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+                call = call.header(CONTENT_TYPE, body.content_type).body(body.bytes);
             }
             let response = call.send().await.map_err(|error| CallError::from_reqwest(error, &url))?;
             let status = response.status();
@@ -178,9 +201,18 @@ impl HttpClient {
 
 /// A header that carries a secret: the HTTP library doesn't print it, and error texts are searched for it.
 pub(super) fn secret_header(name: &'static str, secret: &Secret) -> Result<(HeaderName, HeaderValue), Error> {
-    let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| Error::Key)?;
+    Ok((HeaderName::from_static(name), secret_value(secret.expose())?))
+}
+
+/// The key as a Bearer token, with the same care.
+pub(super) fn bearer_header(secret: &Secret) -> Result<(HeaderName, HeaderValue), Error> {
+    Ok((AUTHORIZATION, secret_value(&format!("{BEARER}{}", secret.expose()))?))
+}
+
+fn secret_value(text: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| Error::Key)?;
     value.set_sensitive(true);
-    Ok((HeaderName::from_static(name), value))
+    Ok(value)
 }
 
 fn build(options: &HttpOptions, roots: RootCertStore) -> Result<reqwest::Client, String> {
@@ -242,7 +274,7 @@ async fn refusal(mut response: Response, headers: &HeaderMap) -> CallError {
 /// Some servers repeat in an error what they were sent.
 fn without_secrets(mut text: String, headers: &HeaderMap) -> String {
     for secret in headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok()) {
-        let secret = secret.strip_prefix("Bearer ").unwrap_or(secret);
+        let secret = secret.strip_prefix(BEARER).unwrap_or(secret);
         if !secret.is_empty() && text.contains(secret) {
             text = text.replace(secret, "***");
         }
@@ -271,6 +303,19 @@ mod tests {
         headers.insert(name, value);
         assert_eq!(without_secrets("key sk-1234 is bad: sk-1234".to_owned(), &headers), "key *** is bad: ***");
         assert_eq!(without_secrets("nothing".to_owned(), &HeaderMap::new()), "nothing");
+    }
+
+    #[test]
+    fn a_bearer_token_is_taken_out_by_itself() {
+        let headers = HeaderMap::from_iter([bearer_header(&Secret::new("os-1234")).expect("a header")]);
+        assert_eq!(headers[AUTHORIZATION], "Bearer os-1234");
+        assert_eq!(without_secrets("you sent os-1234".to_owned(), &headers), "you sent ***");
+    }
+
+    #[test]
+    fn forms_carry_every_character() {
+        let body = Body::form(&[("message", "a&b=c +ü\n"), ("stream", "false")]);
+        assert_eq!(body.bytes, "message=a%26b%3Dc+%2B%C3%BC%0A&stream=false");
     }
 
     #[test]

@@ -9,22 +9,17 @@ mod flow;
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::Url;
 
 use super::call::CallError;
-use super::client::secret_header;
+use super::client::{Body, secret_header};
+use super::server::{Server, is_segment};
 use super::{Error, HttpClient, RunRequest, WorkflowSource, detail};
 use crate::domain::outcome::{Answer, Failure, Outcome};
 use crate::domain::source::Endpoint;
 use crate::domain::workflow::RemoteFlow;
 
-pub(super) struct Langflow {
-    base: Url,
-    headers: HeaderMap,
-    http: HttpClient,
-}
+pub(super) struct Langflow(Server);
 
 /// What a run is sent. `input_value` must be text: 1.13 drops a whole body in which it is anything else, runs the flow
 /// on nothing, and calls that a success.
@@ -38,60 +33,21 @@ struct RunBody<'a> {
 
 impl Langflow {
     pub(super) fn new(endpoint: &Endpoint, http: HttpClient) -> Result<Self, Error> {
-        let base = Url::parse(&endpoint.url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| Error::Url("the source's url must be like http://host:7860".to_owned()))?;
         let mut headers = HeaderMap::new();
         if !endpoint.api_key.expose().is_empty() {
-            let (name, value) = secret_header("x-api-key", &endpoint.api_key)?;
-            headers.insert(name, value);
+            headers.extend([secret_header("x-api-key", &endpoint.api_key)?]);
         }
-        Ok(Self { base, headers, http })
-    }
-
-    /// A url below the source's own, which may have a path itself. Each segment is escaped.
-    fn url(&self, segments: &[&str], query: Option<&str>) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        url.set_query(query);
-        url
-    }
-
-    async fn get_json<T: DeserializeOwned>(&self, url: Url) -> Result<T, CallError> {
-        let body = self.http.get(url, &self.headers).await?;
-        serde_json::from_slice(&body).map_err(|_| CallError::Unusable(detail::unwrap(&body)))
+        Ok(Self(Server::new(endpoint, headers, http, "http://host:7860")?))
     }
 
     /// The projects, for which a key is needed. Older versions call them folders, or answer an unknown path with the
     /// page of their web interface.
     async fn projects(&self) -> Result<Vec<flow::Project>, CallError> {
-        match self.get_json(self.url(&["api", "v1", "projects", ""], None)).await {
+        match self.0.get(&["api", "v1", "projects", ""], None).await {
             Err(CallError::Status { status: 404, .. } | CallError::Unusable(_)) => {
-                self.get_json(self.url(&["api", "v1", "folders", ""], None)).await
+                self.0.get(&["api", "v1", "folders", ""], None).await
             }
             other => other,
-        }
-    }
-
-    async fn check_health(&self) -> Result<(), Error> {
-        let wrong = |answer: String| Error::WrongServer {
-            expected: "LangFlow",
-            answer: format!("GET /health answers {answer}, not {{\"status\":\"ok\"}}"),
-        };
-        // Without the key: it is not known yet who listens there.
-        match self.http.get(self.url(&["health"], None), &HeaderMap::new()).await {
-            Ok(body) => {
-                let health: Value = serde_json::from_slice(&body).unwrap_or_default();
-                let ok = health.get("status").and_then(Value::as_str) == Some("ok");
-                if ok { Ok(()) } else { Err(wrong(detail::shorten(&String::from_utf8_lossy(&body)))) }
-            }
-            Err(CallError::Status { status: status @ (400 | 401 | 403 | 404 | 405), text, .. }) => {
-                Err(wrong(format!("{status} {text}")))
-            }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -102,9 +58,8 @@ impl Langflow {
             output_type: output_type(run.output_component.as_deref()),
             session_id: &run.session_id,
         };
-        let body = serde_json::to_vec(&body).map_err(|error| CallError::Unusable(error.to_string()))?;
-        let url = self.url(&["api", "v1", "run", &run.flow_id], Some("stream=false"));
-        let body = self.http.post(url, &self.headers, body).await?;
+        let route = ["api", "v1", "run", &run.flow_id];
+        let body = self.0.post(&route, Some("stream=false"), Body::json(&body)?).await?;
         answer::read(body, run.output_component.as_deref()).map_err(CallError::Unusable)
     }
 }
@@ -127,7 +82,7 @@ fn output_type(component: Option<&str>) -> &'static str {
 #[async_trait]
 impl WorkflowSource for Langflow {
     async fn validate(&self) -> Result<Value, Error> {
-        self.check_health().await?;
+        self.0.health(&["health"], "ok").await.map_err(|error| error.refuse("LangFlow"))?;
         self.projects().await.map_err(|error| match error {
             CallError::Unusable(answer) => Error::WrongServer {
                 expected: "LangFlow",
@@ -140,14 +95,14 @@ impl WorkflowSource for Langflow {
             other => other.into(),
         })?;
         // The key is good and it is a LangFlow: one that does not tell its version is still one.
-        let version: Result<Value, _> = self.get_json(self.url(&["api", "v1", "version"], None)).await;
+        let version: Result<Value, _> = self.0.get(&["api", "v1", "version"], None).await;
         Ok(version.ok().filter(Value::is_object).unwrap_or_else(|| serde_json::json!({})))
     }
 
     async fn list(&self) -> Result<Vec<RemoteFlow>, Error> {
         // Without these two a fresh server answers 4.8 MB: every graph, and the templates that come with it.
         let query = Some("header_flows=true&remove_example_flows=true");
-        let flows = self.get_json::<flow::Flows>(self.url(&["api", "v1", "flows", ""], query));
+        let flows = self.0.get::<flow::Flows>(&["api", "v1", "flows", ""], query);
         let (flows, projects) = futures_util::future::join(flows, self.projects()).await;
         let flows = flows?.into_items();
         // Names of folders are an ornament: a list without them is better than none.
@@ -157,11 +112,11 @@ impl WorkflowSource for Langflow {
 
     async fn get(&self, flow_id: &str) -> Result<RemoteFlow, Error> {
         let unknown = || Error::NotFound(detail::shorten(flow_id));
-        // Url paths drop these, and what would be left is the list of all flows.
-        if matches!(flow_id, "" | "." | "..") {
+        if !is_segment(flow_id) {
             return Err(unknown());
         }
-        let flow = self.get_json::<Value>(self.url(&["api", "v1", "flows", flow_id], None));
+        let route = ["api", "v1", "flows", flow_id];
+        let flow = self.0.get::<Value>(&route, None);
         let (flow, projects) = futures_util::future::join(flow, self.projects()).await;
         let flow = flow.map_err(|error| match error {
             CallError::Status { status: 404 | 422, .. } => unknown(),
@@ -182,29 +137,6 @@ impl WorkflowSource for Langflow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::source::{Secret, SourceKind};
-    use crate::sources::HttpOptions;
-
-    fn langflow(url: &str, key: &str) -> Result<Langflow, Error> {
-        let endpoint = Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key: Secret::new(key) };
-        Langflow::new(&endpoint, HttpClient::new(HttpOptions::default()).expect("a client"))
-    }
-
-    #[test]
-    fn urls_keep_the_sources_path_and_escape_ids() {
-        let source = langflow("http://host:1/lang", "").expect("a source");
-        assert_eq!(source.url(&["health"], None).as_str(), "http://host:1/lang/health");
-        assert_eq!(source.url(&["flows", ""], Some("a=1")).as_str(), "http://host:1/lang/flows/?a=1");
-        assert_eq!(source.url(&["run", "a/../b?c"], None).as_str(), "http://host:1/lang/run/a%2F..%2Fb%3Fc");
-    }
-
-    #[test]
-    fn urls_and_keys_that_no_request_can_carry_are_refused() {
-        for url in ["", "host:7860", "ftp://host", "file:///etc/passwd", "http://"] {
-            assert!(matches!(langflow(url, ""), Err(Error::Url(_))), "{url}");
-        }
-        assert!(matches!(langflow("http://host", "a\nb"), Err(Error::Key)));
-    }
 
     #[test]
     fn the_input_reaches_the_component_that_takes_it() {

@@ -1,10 +1,14 @@
 //! Adapters to the servers that hold workflows. What the real servers answer is written down in `docs/SOURCES.md`.
 
+mod agents;
 mod call;
 mod client;
 mod detail;
 mod error;
+mod hive;
 mod langflow;
+mod reply;
+mod server;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -55,6 +59,8 @@ pub struct RunRequest {
 pub fn connect(endpoint: Endpoint, http: HttpClient) -> Result<Box<dyn WorkflowSource>, Error> {
     match endpoint.kind {
         SourceKind::Langflow => Ok(Box::new(langflow::Langflow::new(&endpoint, http)?)),
-        kind => Err(Error::Unsupported(kind)),
+        SourceKind::AutomagikHive => Ok(Box::new(hive::Hive::new(&endpoint, http)?)),
+        SourceKind::AutomagikAgents => Ok(Box::new(agents::Agents::new(&endpoint, http)?)),
+        kind @ SourceKind::Http => Err(Error::Unsupported(kind)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod contract;
+mod hive;
 mod hostile;
 mod meta;
 mod outcomes;

@@ -1,7 +1,7 @@
 //! The LangFlow adapter on the wire: against the simulated source, against recorded answers of the real one, and against
 //! listeners that misbehave below HTTP.
 
-mod scripted;
+pub(crate) mod scripted;
 
 use std::net::TcpListener;
 use std::time::Duration;

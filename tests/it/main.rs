@@ -1,12 +1,14 @@
 //! One binary for all that needs a real server or a real process; a module a theme.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod agents;
 mod api;
 mod beat_store;
 mod browser;
 mod cli;
 mod discovery;
 mod harness;
+mod hive;
 mod langflow;
 mod lifecycle;
 mod simulate;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::domain::workflow::{FlowComponent, RemoteFlow};
+use crate::sources::server::text;
 
 /// A project, called a folder in flows and in older versions.
 #[derive(Deserialize)]
@@ -82,10 +83,6 @@ fn components(data: &Value) -> Vec<FlowComponent> {
             })
         })
         .collect()
-}
-
-fn text(value: &Value, key: &str) -> Option<String> {
-    value.get(key)?.as_str().map(str::to_owned)
 }
 
 fn flag(value: &Value, key: &str) -> bool {

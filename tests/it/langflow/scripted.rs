@@ -5,14 +5,19 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// A server that answers each connection as it is told and remembers what it was sent.
-pub(super) struct Scripted {
-    pub(super) url: String,
+pub(crate) struct Scripted {
+    pub(crate) url: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
     /// `answers` by turn; the last is repeated. An empty one closes the connection without a word.
-    pub(super) fn start(answers: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn start(answers: Vec<Vec<u8>>) -> Self {
+        Self::answering(move |turn, _| answers.get(turn).or(answers.last()).unwrap().clone())
+    }
+
+    /// Answers by the number of the request, from 0, and by what it says.
+    pub(crate) fn answering(answer: impl Fn(usize, &str) -> Vec<u8> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -20,15 +25,17 @@ impl Scripted {
         std::thread::spawn(move || {
             for (turn, stream) in listener.incoming().enumerate() {
                 let mut stream = stream.unwrap();
-                log.lock().unwrap().push(read_request(&mut stream));
+                let request = read_request(&mut stream);
+                let answer = answer(turn, &request);
+                log.lock().unwrap().push(request);
                 // A caller that went away is the business of the test.
-                let _ = stream.write_all(answers.get(turn).or(answers.last()).unwrap());
+                let _ = stream.write_all(&answer);
             }
         });
         Self { url, requests }
     }
 
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -53,7 +60,7 @@ fn read_request(stream: &mut TcpStream) -> String {
 }
 
 /// A whole answer; the connection closes after it.
-pub(super) fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
+pub(crate) fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
         .into_bytes()
 }
