@@ -45,14 +45,8 @@ pub(super) struct ClearArgs {
 pub(super) fn run(out: &Output, command: Command) -> Result<(), Error> {
     match command {
         Command::Upgrade(args) => {
-            let applied = block_on(async { Ok(migrate::upgrade(&options(&args)?).await?) })?;
-            if applied.is_empty() {
-                out.say("the schema is up to date");
-            }
-            if out.is_json() {
-                return out.text(&format!("{:#}", serde_json::json!({ "applied": applied })));
-            }
-            applied.iter().try_for_each(|migration| out.text(migration))
+            let upgraded = block_on(async { Ok(migrate::upgrade(&options(&args)?, chrono_tz::UTC).await?) })?;
+            upgraded.applied.iter().try_for_each(|migration| out.text(migration))
         }
         Command::Current(args) => {
             let (current, needed) = block_on(async { Ok(migrate::current(&options(&args)?).await?) })?;

@@ -19,6 +19,7 @@ pub mod retention;
 pub mod schedule;
 pub mod source;
 pub mod submit;
+pub mod takeover;
 pub mod task_change;
 pub mod task_read;
 pub mod vault;
