@@ -84,6 +84,9 @@ impl Node {
         tell(migrate::upgrade(&database, config.timezone).await.map_err(unavailable)?);
         let lease = Store::open(&PoolOptions { max_size: 1, ..database.clone() }, vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
+        for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
+            log::warn!("{warning}");
+        }
         let mailbox = Mailbox::open(options::mailbox(config), runtime.clone())?;
         let row = identity::this_node(NodeId::generate(), &config.node.roles);
         identity::bury_former(&store, &row).await.map_err(unavailable)?;

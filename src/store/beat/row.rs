@@ -72,8 +72,8 @@ fn stored(value: &Value) -> Option<String> {
         Value::Null => None,
         Value::String(_) | Value::Object(_) => match Input::from_json(value.clone()) {
             Ok(input) => Some(input.to_stored()),
-            Err(InputError::Empty | InputError::Kind(_)) => None,
-            Err(InputError::Nul) => Some(value.to_string()),
+            Err(InputError::Empty | InputError::Kind("null")) => None,
+            Err(InputError::Nul | InputError::Kind(_)) => Some(value.to_string()),
         },
         other => Some(other.to_string()),
     }

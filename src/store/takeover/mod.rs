@@ -3,6 +3,7 @@
 //! One transaction for each row of `takeovers` that is not finished: a crash in the middle leaves everything as it was,
 //! and the next start begins anew. What is decided by looking at a row is decided in [`crate::domain::takeover`].
 
+mod changes;
 mod inspect;
 mod report;
 mod schedules;
