@@ -2,6 +2,7 @@
 //! (tests/fixtures/python/README.md), upgraded in place.
 
 mod kept;
+mod keys;
 mod refused;
 mod returned;
 mod served;
@@ -53,7 +54,8 @@ const SHIFT: &str = "
 /// A stage whose database a Python service of this version has left.
 async fn stage(version: &str) -> Stage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/python/{version}.sql"));
-    let servers = TestServers::with_script(&std::fs::read_to_string(path).expect("a recording")).await;
+    let sql = std::fs::read_to_string(path).expect("a recording");
+    let servers = Box::pin(TestServers::with_script(&sql)).await;
     let stage =
         Stage::with(servers, SimulateOptions { api_key: Secret::new(SOURCE_KEY), ..SimulateOptions::default() });
     run(&stage, SHIFT).await;
