@@ -17,8 +17,6 @@ CREATE INDEX IF NOT EXISTS tasks_not_completed ON tasks (created_at) WHERE statu
 CREATE INDEX IF NOT EXISTS tasks_newest ON tasks (created_at DESC, id DESC);
 CREATE INDEX IF NOT EXISTS tasks_by_workflow ON tasks (workflow_id, created_at DESC, id DESC);
 
--- The same flow of two sources is two workflows; synced again it is the same one.
-CREATE UNIQUE INDEX IF NOT EXISTS workflows_remote ON workflows (workflow_source_id, remote_flow_id);
 CREATE INDEX IF NOT EXISTS schedules_by_workflow ON schedules (workflow_id);
 CREATE INDEX IF NOT EXISTS workflow_components_by_workflow ON workflow_components (workflow_id);
 CREATE INDEX IF NOT EXISTS task_logs_by_task ON task_logs (task_id, created_at);

@@ -12,6 +12,10 @@ const URL_VARIABLE: &str = "AUTOMAGIK_SPARK_REMOTE_URL";
 /// The variable that holds the key; named in messages.
 pub(super) const KEY_VARIABLE: &str = "AUTOMAGIK_SPARK_API_KEY";
 
+/// Their names in versions 0.3.1 and 0.3.2 of the Python service.
+const FORMER_URL_VARIABLE: &str = "AM_REMOTE_URL";
+const FORMER_KEY_VARIABLE: &str = "SPARK_API_KEY";
+
 /// The service, as typed.
 ///
 /// These two are not clap's global options: `sources add` has a `--url` and an `--api-key` of its own, those of the
@@ -68,9 +72,10 @@ pub(super) struct Target {
 
 /// Flags, then environment, then the default.
 pub(super) fn target(remote: &Remote, environment: &Environment) -> Result<Target, Error> {
-    let (text, origin) = match (&remote.url, environment.get(URL_VARIABLE)) {
+    let named = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((environment.get(name)?, name)));
+    let (text, origin) = match (&remote.url, named([URL_VARIABLE, FORMER_URL_VARIABLE])) {
         (Some(url), _) => (url.as_str(), "--url"),
-        (None, Some(url)) => (url, URL_VARIABLE),
+        (None, Some(found)) => found,
         (None, None) => (DEFAULT_URL, "the default url"),
     };
     let unusable =
@@ -83,7 +88,8 @@ pub(super) fn target(remote: &Remote, environment: &Environment) -> Result<Targe
     url.set_fragment(None);
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
-    let api_key = remote.api_key.clone().or_else(|| environment.get(KEY_VARIABLE).map(Secret::new));
+    let written = named([KEY_VARIABLE, FORMER_KEY_VARIABLE]).map(|(key, _)| Secret::new(key));
+    let api_key = remote.api_key.clone().or(written);
     Ok(Target { url, api_key: api_key.filter(|key| !key.expose().is_empty()) })
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::Error;
+use crate::config::dotenv;
 
 /// Variables by name. Nothing is ever set in the process itself, which is not safe with threads.
 #[derive(Default)]
@@ -16,10 +17,10 @@ pub(super) struct Environment {
 impl Environment {
     /// Reads the process's environment, and `.env` in `directory` if there is one.
     pub(super) fn read(directory: &Path) -> Result<Self, Error> {
-        let process = std::env::vars_os()
+        let process: HashMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Ok(Self { file: read_file(&directory.join(".env"))?, process })
+        Ok(Self { file: read_file(&directory.join(".env"), &process)?, process })
     }
 
     /// A variable's value. One that is set empty in the process counts as unset, whatever `.env` says: so a key can be
@@ -30,22 +31,18 @@ impl Environment {
     }
 }
 
-fn read_file(path: &Path) -> Result<HashMap<String, String>, Error> {
-    let entries = match dotenvy::from_path_iter(path) {
-        Ok(entries) => entries,
-        Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        Err(error) => return Err(unreadable(path, &error)),
+fn read_file(path: &Path, process: &HashMap<String, String>) -> Result<HashMap<String, String>, Error> {
+    let unusable = |reason: String| Error::Usage(format!("{} can't be used: {reason}", path.display()));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) => return Err(unusable(error.to_string())),
     };
-    entries.collect::<Result<_, _>>().map_err(|error| unreadable(path, &error))
-}
-
-fn unreadable(path: &Path, error: &dotenvy::Error) -> Error {
-    let reason = match error {
-        // The line may hold a key, so only the place in it is told.
-        dotenvy::Error::LineParse(_, column) => format!("a line can't be read from its character {column} on"),
-        error => error.to_string(),
-    };
-    Error::Usage(format!("{} can't be used: {reason}; write NAME=value, one a line", path.display()))
+    // The line may hold a key, so only its number is told.
+    let variables = dotenv::parse(&text, |name| process.get(name).cloned()).map_err(|dotenv::Unread(line)| {
+        unusable(format!("line {line} is not NAME=value, or its quotes are not closed"))
+    })?;
+    Ok(variables.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Error {
     /// 0 done, 1 refused or failed, 2 usage or configuration, 69 nothing answers, 70 internal, 75 a stop passed its limits.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Store(store::Error::Url(_)) => USAGE,
+            Self::Usage(_) | Self::Store(store::Error::Url(_) | store::Error::Misfit(_)) => USAGE,
             Self::Refused { .. } | Self::Failed(_) => FAILED,
             Self::Unavailable(_) => UNAVAILABLE,
             Self::Store(error) if error.is_transient() => UNAVAILABLE,

@@ -193,7 +193,13 @@ async fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Er
         Drop("LAST RUN"),
         Drop("INPUT"),
     ];
-    session.out.rows(&columns, rows.collect(), "no schedules; `automagik-spark schedules create` makes one")
+    session.out.rows(&columns, rows.collect(), "no schedules; `automagik-spark schedules create` makes one")?;
+    // Nobody paused these, so somebody should know why they are.
+    for schedule in schedules.iter().filter(|schedule| schedule["status_reason"].is_string()) {
+        let [id, status, reason] = ["id", "status", "status_reason"].map(|name| field(schedule, name));
+        session.out.say(&format!("{id} is {status}: {reason}"));
+    }
+    Ok(())
 }
 
 /// The expression, with the timezone it is read in where that is not UTC.

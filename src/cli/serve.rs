@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::Error;
 use crate::config::{Config, Flags, LoadOptions};
-use crate::node::{self, Node, Unavailable, Unfinished};
+use crate::node::{self, Node, Unavailable, Unfinished, Unusable};
 use crate::shutdown::StopSignals;
 
 /// What overrules the configuration.
@@ -90,7 +90,10 @@ pub(super) fn start_log(config: &Config) -> Result<(), Error> {
 pub(super) async fn start(config: &Config, runtime: Handle) -> Result<Node, Error> {
     let node = Node::start(config, runtime).await.map_err(|error| match error.downcast::<Unavailable>() {
         Ok(unavailable) => Error::Unavailable(format!("{unavailable}; it must run before the service starts")),
-        Err(error) => Error::Internal(format!("{error:#}")),
+        Err(error) => match error.downcast::<Unusable>() {
+            Ok(unusable) => Error::Usage(unusable.to_string()),
+            Err(error) => Error::Internal(format!("{error:#}")),
+        },
     })?;
     if let Some(address) = node.address() {
         let open = if config.api.keys.is_empty() { " without an API key, for this machine only" } else { "" };

@@ -39,26 +39,100 @@ const RESULT_BACKEND: &str = "AUTOMAGIK_SPARK_CELERY_RESULT_BACKEND";
 const BROKER_URL: &str = "AUTOMAGIK_SPARK_CELERY_BROKER_URL";
 const REDIS_URL: &str = "AUTOMAGIK_SPARK_REDIS_URL";
 
+/// Names that versions 0.2 to 0.3.2 of the Python service read. They stand below everything else, the operator's file
+/// too: a `DATABASE_URL` of the shell must not overrule what was written for Spark. Of several names for a key the last
+/// one wins.
+const FORMER: [(&str, &str, &str); 17] = [
+    ("AUTOMAGIK_ENV", "environment", "AUTOMAGIK_SPARK_ENV"),
+    ("AM_ENV", "environment", "AUTOMAGIK_SPARK_ENV"),
+    ("AUTOMAGIK_SPARK_TIMEZONE", "timezone", "AUTOMAGIK_TIMEZONE"),
+    ("AM_TIMEZONE", "timezone", "AUTOMAGIK_TIMEZONE"),
+    ("AM_REMOTE_URL", "remote_url", "AUTOMAGIK_SPARK_REMOTE_URL"),
+    ("SPARK_ENCRYPTION_KEY", "encryption_key", "AUTOMAGIK_SPARK_ENCRYPTION_KEY"),
+    ("SPARK_API_KEY", "api.keys", "AUTOMAGIK_SPARK_API_KEY"),
+    ("AM_API_HOST", "api.host", "AUTOMAGIK_SPARK_API_HOST"),
+    ("AM_API_PORT", "api.port", "AUTOMAGIK_SPARK_API_PORT"),
+    ("AM_API_CORS", "api.cors_origins", "AUTOMAGIK_SPARK_API_CORS"),
+    ("DATABASE_URL", "database.url", "AUTOMAGIK_SPARK_DATABASE_URL"),
+    ("CELERY_RESULT_BACKEND", "redis.url", BROKER_URL),
+    ("CELERY_BROKER_URL", "redis.url", BROKER_URL),
+    ("AUTOMAGIK_WORKER_LOG", "log.file", "AUTOMAGIK_SPARK_WORKER_LOG"),
+    ("AM_WORKER_LOG", "log.file", "AUTOMAGIK_SPARK_WORKER_LOG"),
+    ("AUTOMAGIK_LOG_LEVEL", "log.level", "AUTOMAGIK_SPARK_LOG_LEVEL"),
+    ("AM_LOG_LEVEL", "log.level", "AUTOMAGIK_SPARK_LOG_LEVEL"),
+];
+
+const TWO_MEANINGS: &str = "before Spark 0.3 it was Spark's, since then it is Automagik Agents'; if Spark is meant, put \
+                            SPARK into the name as in AUTOMAGIK_SPARK_API_KEY";
+const COMPOSE: &str = "it is for the PostgreSQL container; AUTOMAGIK_SPARK_DATABASE_URL says where PostgreSQL is";
+const NO_CELERY: &str = "there is no Celery here; docs/CONFIGURATION.md has the keys of workers and schedules";
+
 /// Names that the Python service or its compose files read and that mean nothing here, and why.
-const MEANINGLESS: [(&str, &str); 12] = [
+const MEANINGLESS: [(&str, &str); 16] = [
     ("AUTOMAGIK_SPARK_DISABLE_TELEMETRY", "nothing is collected, with it or without it"),
     ("AUTOMAGIK_SPARK_TELEMETRY_ENDPOINT", "nothing is collected, so nothing is sent"),
     ("AUTOMAGIK_SPARK_POSTGRES_HOST", "AUTOMAGIK_SPARK_DATABASE_URL says where PostgreSQL is"),
     ("AUTOMAGIK_SPARK_POSTGRES_PORT", "AUTOMAGIK_SPARK_DATABASE_URL says where PostgreSQL is"),
     ("AUTOMAGIK_SPARK_REDIS_HOST", "AUTOMAGIK_SPARK_CELERY_BROKER_URL says where Redis is"),
     ("AUTOMAGIK_SPARK_REDIS_PORT", "AUTOMAGIK_SPARK_CELERY_BROKER_URL says where Redis is"),
-    ("CELERY_BROKER_URL", "the name is AUTOMAGIK_SPARK_CELERY_BROKER_URL"),
-    ("CELERY_RESULT_BACKEND", "results are kept in PostgreSQL"),
+    ("AUTOMAGIK_API_KEY", TWO_MEANINGS),
+    ("AUTOMAGIK_API_HOST", TWO_MEANINGS),
+    ("AUTOMAGIK_API_PORT", TWO_MEANINGS),
+    ("AUTOMAGIK_API_CORS", TWO_MEANINGS),
+    ("AUTOMAGIK_REMOTE_URL", TWO_MEANINGS),
+    ("AUTOMAGIK_DEBUG", "AUTOMAGIK_SPARK_LOG_LEVEL=debug says more"),
     ("CELERY_TASK_RETRY_BACKOFF", "retries always wait 2, 4, 8 seconds and so on"),
     ("CELERY_TASK_TRACK_STARTED", "a running task always shows as running"),
     ("LANGFLOW_API_URL", "add the server with `automagik-spark sources add`"),
     ("LANGFLOW_API_KEY", "add the server and its key with `automagik-spark sources add`"),
 ];
 
+/// The same, of names that somebody else may mean in an environment: told of only where they stand in `.env`.
+const MEANINGLESS_IN_FILE: [(&str, &str); 7] = [
+    ("POSTGRES_USER", COMPOSE),
+    ("POSTGRES_PASSWORD", COMPOSE),
+    ("POSTGRES_DB", COMPOSE),
+    ("TEST_API_KEY", "it was for the Python project's tests"),
+    ("ENV", "the name is AUTOMAGIK_SPARK_ENV"),
+    ("TIMEZONE", "the name is AUTOMAGIK_TIMEZONE"),
+    ("CORS_ORIGINS", "the name is AUTOMAGIK_SPARK_API_CORS"),
+];
+
+/// The label of variables that stand in a file.
+pub(super) const IN_FILE: &str = ".env variable";
+
+/// A former name that was given.
+pub(super) struct Former {
+    key: &'static str,
+    now: &'static str,
+    origin: String,
+    value: Value,
+}
+
+/// What former names say.
+pub(super) fn former_layer(former: &[Former]) -> Layer {
+    former.iter().map(|given| (given.key.to_owned(), given.value.clone())).collect()
+}
+
+/// What became of each former name; the first two of the layers are theirs.
+pub(super) fn tell_former(former: &[Vec<Former>; 2], layers: &[Layer]) -> Vec<String> {
+    let tell = |given: &Former| {
+        let winner = layers.iter().rev().find_map(|layer| layer.get(given.key)).and_then(Value::origin);
+        match winner {
+            Some(origin) if origin != given.origin => {
+                format!("{} means nothing here: {} is set by {origin}", given.origin, given.key)
+            }
+            _ => format!("{} is a former name and still works; the name is {} now", given.origin, given.now),
+        }
+    };
+    former.iter().flatten().map(tell).collect()
+}
+
 /// What a set of variables says.
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) layer: Layer,
+    pub(super) former: Vec<Former>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
 }
@@ -75,10 +149,12 @@ pub(super) fn read(variables: &[(String, String)], label: &str) -> Outcome {
             let message = format!("must be a number of seconds from 30 to 3600, not `{value}`");
             outcome.problems.push(Problem { key: key.to_owned(), origin: origin.clone(), message });
         }
-        // A key is taken as it is: it may hold a comma.
-        let value =
-            if key == "api.keys" { Value::new(Some(&origin), vec![value.as_str()]) } else { text(value, &origin) };
-        outcome.layer.insert(key.to_owned(), value);
+        outcome.layer.insert(key.to_owned(), value_of(key, value, &origin));
+    }
+    for (name, key, now) in FORMER {
+        let Some(value) = given(name) else { continue };
+        let origin = format!("{label} {name}");
+        outcome.former.push(Former { key, now, value: value_of(key, value, &origin), origin });
     }
     if let (Some(backend), Some(broker)) = (given(RESULT_BACKEND), given(REDIS_URL).or_else(|| given(BROKER_URL)))
         && backend != broker
@@ -90,13 +166,28 @@ pub(super) fn read(variables: &[(String, String)], label: &str) -> Outcome {
             generic(&mut outcome, name, &path.to_lowercase().replace("__", "."), value, label);
         } else if let Some((_, reason)) = MEANINGLESS.iter().find(|(known, _)| known == name) {
             outcome.warnings.push(format!("{label} {name} means nothing here: {reason}"));
-        } else if name.starts_with("AUTOMAGIK_SPARK_") && !ALIASES.iter().any(|(known, _)| known == name) {
+        } else if let Some((_, reason)) =
+            MEANINGLESS_IN_FILE.iter().find(|(known, _)| known == name && label == IN_FILE)
+        {
+            outcome.warnings.push(format!("{label} {name} means nothing here: {reason}"));
+        } else if name.starts_with("CELERY_") && !is_known(name) {
+            outcome.warnings.push(format!("{label} {name} means nothing here: {NO_CELERY}"));
+        } else if name.starts_with("AUTOMAGIK_SPARK_") && !is_known(name) {
             let hint = super::load::closest(name, ALIASES.iter().map(|(known, _)| *known));
             let hint = hint.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
             outcome.warnings.push(format!("{label} {name} is not known and means nothing here{hint}"));
         }
     }
     outcome
+}
+
+fn is_known(name: &str) -> bool {
+    ALIASES.iter().any(|(known, _)| *known == name) || FORMER.iter().any(|(known, ..)| *known == name)
+}
+
+/// A key of the API is taken as it is: it may hold a comma.
+fn value_of(key: &str, value: &str, origin: &str) -> Value {
+    if key == "api.keys" { Value::new(Some(&origin.to_owned()), vec![value]) } else { text(value, origin) }
 }
 
 /// `SPARK__SECTION__KEY`. Pools are given as a whole, in TOML: `SPARK__POOLS=[{name = "a", queues = ["a"]}]`.
@@ -161,6 +252,20 @@ mod tests {
         assert!(warnings.contains("LANGFLOW_API_URL means nothing here: add the server"), "{warnings}");
         assert!(warnings.contains("did you mean AUTOMAGIK_SPARK_DATABASE_URL?"), "{warnings}");
         assert!(warnings.contains("results are kept in PostgreSQL") && !warnings.contains("PATH"), "{warnings}");
+    }
+
+    #[test]
+    fn celery_s_own_settings_are_told_of_and_compose_s_only_where_they_are_spark_s() {
+        let warnings = |label| {
+            let pairs =
+                [("CELERY_TASK_SERIALIZER", "json"), ("POSTGRES_USER", "u"), ("CELERY_BROKER_URL", "redis://h")];
+            let pairs: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            read(&pairs, label).warnings.join("\n")
+        };
+        let in_file = warnings(IN_FILE);
+        assert!(in_file.contains("CELERY_TASK_SERIALIZER") && in_file.contains("POSTGRES_USER"), "{in_file}");
+        assert!(!in_file.contains("CELERY_BROKER_URL"), "{in_file}");
+        assert!(!warnings("environment variable").contains("POSTGRES_USER"));
     }
 
     #[test]

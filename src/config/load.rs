@@ -1,13 +1,14 @@
-//! The layers: built-in defaults < profile < file < `.env` < environment < flags.
+//! The layers: built-in defaults < profile < former names of `.env` < of the environment < file < `.env` < environment <
+//! flags.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::env;
 use super::error::Problem;
 use super::flags::Flags;
 use super::profile::{PROFILES, Profile};
 use super::raw::{Layer, origin, parse_toml, text};
+use super::{dotenv, env};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -59,12 +60,22 @@ pub(super) fn load(options: &LoadOptions) -> Loaded {
     let mut problems = Vec::new();
     let defaults = defaults();
     let (file, file_layer) = read_file(options, &mut problems);
-    let dotenv = options.dotenv.as_deref().map(|path| read_dotenv(path, &mut problems)).unwrap_or_default();
-    let dotenv = env::read(&dotenv, ".env variable");
+    let dotenv =
+        options.dotenv.as_deref().map(|path| read_dotenv(path, &options.env, &mut problems)).unwrap_or_default();
+    let dotenv = env::read(&dotenv, env::IN_FILE);
     let env = env::read(&options.env, "environment variable");
     problems.extend(dotenv.problems.into_iter().chain(env.problems));
 
-    let mut layers = [file_layer, dotenv.layer, env.layer, options.flags.layer()];
+    let former = [dotenv.former, env.former];
+    let mut layers = [
+        env::former_layer(&former[0]),
+        env::former_layer(&former[1]),
+        file_layer,
+        dotenv.layer,
+        env.layer,
+        options.flags.layer(),
+    ];
+    let renamed = env::tell_former(&former, &layers);
     for layer in &mut layers {
         take_unknown(layer, &defaults, &mut problems);
         take_pool_parameters(layer);
@@ -73,7 +84,7 @@ pub(super) fn load(options: &LoadOptions) -> Loaded {
     let mut values = defaults;
     values.extend(profile.layer());
     values.extend(layers.into_iter().flatten());
-    let warnings = dotenv.warnings.into_iter().chain(env.warnings).collect();
+    let warnings = dotenv.warnings.into_iter().chain(env.warnings).chain(renamed).collect();
     Loaded { values, profile, file, problems, warnings }
 }
 
@@ -97,7 +108,7 @@ fn read_file(options: &LoadOptions, problems: &mut Vec<Problem>) -> (Option<Path
 }
 
 /// The variables of a `.env` file. Nothing is set in the process: that is not safe once threads run.
-fn read_dotenv(path: &Path, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
+fn read_dotenv(path: &Path, env: &[(String, String)], problems: &mut Vec<Problem>) -> Vec<(String, String)> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
@@ -106,19 +117,12 @@ fn read_dotenv(path: &Path, problems: &mut Vec<Problem>) -> Vec<(String, String)
             return Vec::new();
         }
     };
-    let mut variables: Vec<(String, String)> = Vec::new();
-    for item in dotenvy::from_read_iter(text.trim_start_matches('\u{feff}').as_bytes()) {
-        match item {
-            Ok(variable) => variables.push(variable),
-            // The line itself may be a secret.
-            Err(_) => {
-                let place =
-                    variables.last().map_or_else(|| "the first entry".into(), |(n, _)| format!("the entry after {n}"));
-                problems.push(whole_file(path, format!("{place} is not NAME=value; quote values that hold spaces")));
-            }
-        }
-    }
-    variables
+    let given = |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    dotenv::parse(&text, given).unwrap_or_else(|dotenv::Unread(line)| {
+        // The line itself may be a secret.
+        problems.push(whole_file(path, format!("line {line} is not NAME=value, or its quotes are not closed")));
+        Vec::new()
+    })
 }
 
 /// Takes out keys that do not exist. A table that came out empty is fine if it is a section.

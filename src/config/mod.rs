@@ -4,6 +4,7 @@
 //! Only `node` and `cli` take a [`Config`]; what is below them takes options of its own.
 
 mod api;
+pub mod dotenv;
 mod env;
 mod error;
 mod flags;

@@ -288,7 +288,67 @@ fn files_that_can_not_be_read_are_problems_of_their_own() {
     let dotenv = directory.path().join(".env");
     std::fs::write(&dotenv, "A=1\nhunter2 hunter2\n").expect("written");
     let text = Config::load(&LoadOptions { dotenv: Some(dotenv), ..Default::default() }).expect_err("bad").to_string();
-    assert!(text.contains("the entry after A") && !text.contains("hunter2"), "{text}");
+    assert!(text.contains("line 2 is not NAME=value") && !text.contains("hunter2"), "{text}");
+}
+
+/// The examples of the Python project's versions, with values of ours: each works as it is, and each variable is used or
+/// told of.
+#[test]
+fn env_files_of_every_python_version_work_unchanged() {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let newest = format!(
+        "AUTOMAGIK_SPARK_DATABASE_URL=postgresql+asyncpg://u:pa$$w@db:15432/spark?ssl=require\n\
+         AUTOMAGIK_SPARK_CELERY_BROKER_URL=redis://redis:16379/0\n\
+         AUTOMAGIK_SPARK_CELERY_RESULT_BACKEND=redis://redis:16379/0\n\
+         AUTOMAGIK_SPARK_API_KEY=key  # change it\nAUTOMAGIK_SPARK_API_HOST=0.0.0.0\nAUTOMAGIK_SPARK_API_PORT=8883\n\
+         AUTOMAGIK_SPARK_API_CORS=http://localhost:3000, http://localhost:8883\n\
+         AUTOMAGIK_SPARK_ENCRYPTION_KEY='{key}'\nAUTOMAGIK_TIMEZONE=America/Sao_Paulo\nENVIRONMENT=production\n\
+         AUTOMAGIK_SPARK_WORKER_LOG=logs/worker.log\nAUTOMAGIK_SPARK_LOG_LEVEL=INFO\nLANGFLOW_API_URL=http://x:7860\n\
+         LANGFLOW_API_KEY=\nAUTOMAGIK_SPARK_DISABLE_TELEMETRY=true\n"
+    );
+    let middle = format!(
+        "AM_ENV=production\nPOSTGRES_USER=spark\nDATABASE_URL=postgresql+asyncpg://u:pa$$w@db:15432/spark\n\
+         AM_API_HOST=0.0.0.0\nAM_API_PORT=8883\nAM_API_CORS=http://localhost:3000\nSPARK_API_KEY=key\n\
+         TEST_API_KEY=key\nAM_TIMEZONE=America/Sao_Paulo\nAM_WORKER_LOG=logs/worker.log\nAM_LOG_LEVEL=INFO\n\
+         SPARK_ENCRYPTION_KEY={key}\nCELERY_BROKER_URL=redis://redis:16379/0\nCELERY_ACCEPT_CONTENT=[\"json\"]\n\
+         CELERY_RESULT_BACKEND=redis://redis:16379/0\nCELERY_BEAT_MAX_LOOP_INTERVAL=5\n"
+    );
+    let oldest = format!(
+        "AUTOMAGIK_ENV=production\nDATABASE_URL=postgresql://u:pa$$w@db:15432/spark\nAUTOMAGIK_API_PORT=8888\n\
+         AUTOMAGIK_API_KEY=key\nAUTOMAGIK_TIMEZONE=America/Sao_Paulo\nAUTOMAGIK_WORKER_LOG=logs/worker.log\n\
+         AUTOMAGIK_LOG_LEVEL=INFO\nAUTOMAGIK_ENCRYPTION_KEY={key}\nCELERY_BROKER_URL=redis://redis:16379/0\n"
+    );
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for text in [&newest, &middle, &oldest] {
+        let dotenv = directory.path().join(".env");
+        std::fs::write(&dotenv, text).expect("written");
+        let config = Config::load(&LoadOptions { dotenv: Some(dotenv), ..Default::default() });
+        let config = config.unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        assert!(config.database.url.expose().contains("u:pa$$w@db:15432"), "{text}");
+        assert_eq!(config.redis.url.expose(), "redis://redis:16379/0");
+        assert_eq!(config.timezone, chrono_tz::America::Sao_Paulo);
+        assert_eq!(config.encryption_key, EncryptionKey::Given(crate::domain::source::Secret::new(key)));
+        for (name, _) in text.lines().filter_map(|line| line.split_once('=')).filter(|(_, value)| !value.is_empty()) {
+            let is_used = config.explain().iter().any(|key| key.origin == format!(".env variable {name}"));
+            let is_told = config.warnings.iter().any(|warning| warning.contains(&format!("{name} ")));
+            assert!(is_used || is_told || name == "AUTOMAGIK_SPARK_CELERY_RESULT_BACKEND", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_former_name_overrules_nothing_that_was_written_for_spark() {
+    let url = |toml: &str, env: &[(&str, &str)]| {
+        let config = load(toml, env).expect("sound");
+        (config.database.url.expose().to_owned(), config.warnings)
+    };
+    let shell = ("DATABASE_URL", "postgresql://u@shell/x");
+    let (used, warnings) = url("", &[shell]);
+    assert_eq!(used, "postgresql://u@shell/x");
+    assert!(warnings[0].contains("DATABASE_URL is a former name and still works"), "{warnings:?}");
+    let (used, warnings) = url("[database]\nurl = \"postgresql://u@file/x\"", &[shell]);
+    assert_eq!(used, "postgresql://u@file/x");
+    assert!(warnings[0].contains("DATABASE_URL means nothing here: database.url is set by"), "{warnings:?}");
 }
 
 #[test]

@@ -11,5 +11,6 @@ pub mod restart;
 pub mod retry;
 pub mod schedule;
 pub mod source;
+pub mod takeover;
 pub mod task;
 pub mod workflow;

@@ -48,6 +48,8 @@ pub struct Schedule {
     /// `active`, `paused` or `completed`.
     #[schema(example = "active")]
     pub status: String,
+    /// Why it is in that status, where nobody chose it: its rule can't be read, or its time had passed.
+    pub status_reason: Option<String>,
     /// The zone of the expression.
     #[schema(example = "UTC")]
     pub timezone: String,
@@ -83,6 +85,7 @@ impl From<ScheduleRecord> for Schedule {
             input_value: shown::value(schedule.input),
             params: shown::json(schedule.params),
             status: schedule.status,
+            status_reason: schedule.status_reason,
             timezone: schedule.timezone,
             missed_policy: schedule.missed_policy,
             overlap_policy: schedule.overlap_policy,

@@ -21,6 +21,27 @@ pub(super) fn input(stored: Option<String>) -> Option<Box<RawValue>> {
     RawValue::from_string(format!("{{\"value\":{}}}", raw.get())).ok()
 }
 
+/// A stored answer. The Python service stored JSON as a text within JSON; it is shown as what it is.
+pub(super) fn output(stored: Option<String>) -> Option<Box<RawValue>> {
+    let raw = json(stored)?;
+    if !raw.get().trim_start().starts_with('"') {
+        return Some(raw);
+    }
+    let inner = serde_json::from_str::<String>(raw.get()).ok().filter(|text| text.trim_start().starts_with(['{', '[']));
+    Some(inner.and_then(|text| RawValue::from_string(text).ok()).unwrap_or(raw))
+}
+
+/// The text of an answer that the Python service stored, which kept none apart.
+pub(super) fn result(output: Option<&RawValue>) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        result: String,
+    }
+    let output = output?.get();
+    let answer = || serde_json::from_str::<Answer>(output).ok().map(|answer| answer.result);
+    serde_json::from_str::<String>(output).ok().or_else(answer)
+}
+
 /// A stored input as it was given: text as text.
 pub(super) fn value(stored: Option<String>) -> Option<Box<RawValue>> {
     #[derive(serde::Deserialize)]
@@ -48,6 +69,20 @@ mod tests {
         assert_eq!(shown("[1]").as_deref(), Some(r#"{"value":[1]}"#));
         assert_eq!(shown("null"), None);
         assert_eq!(shown("{broken"), None);
+    }
+
+    #[test]
+    fn an_answer_within_a_text_is_unpacked() {
+        let shown = |stored: &str| output(Some(stored.to_owned())).map(|raw| raw.get().to_owned());
+        assert_eq!(shown(r#""{\"a\": 1}""#).as_deref(), Some(r#"{"a": 1}"#));
+        assert_eq!(shown(r#"{"a":1}"#).as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(shown(r#""plain""#).as_deref(), Some(r#""plain""#));
+        assert_eq!(shown(r#""{broken""#).as_deref(), Some(r#""{broken""#));
+        assert_eq!(shown("null"), None);
+        let text = |stored: &str| result(output(Some(stored.to_owned())).as_deref());
+        assert_eq!(text(r#""{\"result\": \"x\", \"run_id\": 1}""#).as_deref(), Some("x"));
+        assert_eq!(text(r#""plain""#).as_deref(), Some("plain"));
+        assert_eq!(text(r#"{"outputs": []}"#), None);
     }
 
     #[test]

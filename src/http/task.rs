@@ -67,14 +67,16 @@ pub struct Task {
 
 impl From<TaskRecord> for Task {
     fn from(task: TaskRecord) -> Self {
+        let output_data = shown::output(task.output);
+        let result = task.result.or_else(|| shown::result(output_data.as_deref()));
         Self {
             id: task.id,
             workflow_id: task.workflow_id,
             schedule_id: task.schedule_id,
             status: task.status,
             input_data: shown::input(task.input),
-            output_data: shown::json(task.output),
-            result: task.result,
+            output_data,
+            result,
             error: task.error,
             tries: task.tries,
             max_retries: task.max_retries,

@@ -24,6 +24,9 @@ pub fn start(config: &LogConfig) -> std::io::Result<()> {
         builder.format(|out, record| writeln!(out, "{}", json(record)));
     }
     if let Some(path) = &config.file {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         builder.target(Target::Pipe(Box::new(file)));
     }

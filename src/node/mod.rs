@@ -28,8 +28,10 @@ use crate::domain::ids::NodeId;
 use crate::http::{self, ApiState};
 use crate::mailbox::Mailbox;
 use crate::sources::HttpClient;
+use crate::store::migrate::{self, Upgraded};
 use crate::store::node::NodeRow;
-use crate::store::{PoolOptions, Store, Vault, migrate};
+use crate::store::takeover::TakenOver;
+use crate::store::{self, PoolOptions, Store, Vault};
 
 use role::Part;
 pub use stop::Unfinished;
@@ -53,6 +55,11 @@ pub struct Node {
 #[error("{0}")]
 pub struct Unavailable(String);
 
+/// A service that the node needs is not one that it can use: somebody has to change something first.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unusable(String);
+
 /// Runs a future where a node may live: in an actix system on one multi-threaded runtime. What the future spawns on
 /// the runtime does not depend on an arbiter's life.
 ///
@@ -75,12 +82,12 @@ impl Node {
         let vault = Vault::new(&encryption_key).context("the encryption key is not a Fernet key")?;
         let database = options::database(config);
         let listener = config.node.has(Role::Api).then(|| bind(config.api.address())).transpose()?;
-        let applied = migrate::upgrade(&database).await.map_err(unavailable)?;
-        for migration in applied {
-            log::info!("applied migration {migration}");
-        }
+        tell(migrate::upgrade(&database, config.timezone).await.map_err(unavailable)?);
         let lease = Store::open(&PoolOptions { max_size: 1, ..database.clone() }, vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
+        for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
+            log::warn!("{warning}");
+        }
         let mailbox = Mailbox::open(options::mailbox(config), runtime.clone())?;
         let row = identity::this_node(NodeId::generate(), &config.node.roles);
         identity::bury_former(&store, &row).await.map_err(unavailable)?;
@@ -165,6 +172,23 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// Says in the log what an upgrade of the database did.
+fn tell(upgraded: Upgraded) {
+    for migration in upgraded.applied {
+        log::info!("applied migration {migration}");
+    }
+    for warning in upgraded.warnings {
+        log::warn!("{warning}");
+    }
+    for line in upgraded.taken_over.iter().flat_map(TakenOver::lines) {
+        log::info!("takeover: {line}");
+    }
+}
+
 fn unavailable(error: crate::store::Error) -> anyhow::Error {
-    if error.is_transient() { Unavailable(error.to_string()).into() } else { error.into() }
+    match error {
+        error if error.is_transient() => Unavailable(error.to_string()).into(),
+        error @ store::Error::Misfit(_) => Unusable(error.to_string()).into(),
+        error => error.into(),
+    }
 }

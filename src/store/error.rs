@@ -15,6 +15,9 @@ pub enum Error {
     /// A statement failed.
     #[error("PostgreSQL refused a statement: {}", describe(.0))]
     Statement(#[from] tokio_postgres::Error),
+    /// The database holds tables that can't be made ours.
+    #[error("the database can't be used: {0}")]
+    Misfit(String),
     /// The schema could not be brought up to date.
     #[error("the migration failed: {0}")]
     Migration(String),
@@ -41,7 +44,7 @@ impl Error {
                 // Without a state it is the connection's fault, or the statement could not even be written.
                 None => error.is_closed() || has_io_cause(error),
             },
-            Self::Url(_) | Self::Migration(_) | Self::WrongKey | Self::Unreadable(_) => false,
+            Self::Url(_) | Self::Misfit(_) | Self::Migration(_) | Self::WrongKey | Self::Unreadable(_) => false,
         }
     }
 
@@ -52,6 +55,7 @@ impl Error {
             Self::Unreachable(_) | Self::Interrupted => "database_unavailable",
             Self::Statement(_) if self.is_transient() => "database_unavailable",
             Self::Statement(_) | Self::Unreadable(_) => "database_error",
+            Self::Misfit(_) => "database_misfit",
             Self::Migration(_) => "database_migration",
             Self::WrongKey => "encryption_key",
         }

@@ -17,8 +17,10 @@ pub mod pool;
 pub mod queue;
 pub mod retention;
 pub mod schedule;
+pub mod sealed_key;
 pub mod source;
 pub mod submit;
+pub mod takeover;
 pub mod task_change;
 pub mod task_read;
 pub mod vault;
@@ -31,7 +33,7 @@ use tokio::runtime::Handle;
 
 pub use error::Error;
 pub use pool::{Connection, PoolOptions};
-pub use vault::Vault;
+pub use vault::{Seal, Vault};
 
 /// The facade: cheap to clone, usable from any thread.
 ///

@@ -28,6 +28,8 @@ pub struct ScheduleRecord {
     pub params: Option<String>,
     /// A [`ScheduleStatus`].
     pub status: String,
+    /// Why it is in that status, where nobody chose it.
+    pub status_reason: Option<String>,
     /// The zone of its expression.
     pub timezone: String,
     /// A [`MissedPolicy`].
@@ -98,12 +100,8 @@ pub enum Written<E> {
     Refused(E),
 }
 
-/// The Python service kept a schedule's input in `input_data` or within `params`; beat looks there, too.
-const COLUMNS: &str = "id, workflow_id, schedule_type, schedule_expr, \
-     CASE WHEN input_value IS NOT NULL THEN input_value::text \
-          WHEN input_data <> '' THEN json_build_object('value', input_data)::text \
-          WHEN params->>'input_value' <> '' THEN (params->'input_value')::text END AS input, \
-     params::text AS params, status, timezone, missed_policy, overlap_policy, jitter_s, expires_s, queue, priority, \
+const COLUMNS: &str = "id, workflow_id, schedule_type, schedule_expr, input_value::text AS input, \
+     params::text AS params, status, status_reason, timezone, missed_policy, overlap_policy, jitter_s, expires_s, queue, priority, \
      next_run_at, last_run_at, created_at, updated_at";
 
 impl ScheduleRecord {
@@ -116,6 +114,7 @@ impl ScheduleRecord {
             input: row.try_get("input")?,
             params: row.try_get("params")?,
             status: row.try_get("status")?,
+            status_reason: row.try_get("status_reason")?,
             timezone: row.try_get("timezone")?,
             missed_policy: row.try_get("missed_policy")?,
             overlap_policy: row.try_get("overlap_policy")?,
@@ -196,8 +195,8 @@ impl Store {
                 "INSERT INTO schedules
                     (id, workflow_id, schedule_type, schedule_expr, input_value, params, status, timezone,
                      missed_policy, overlap_policy, jitter_s, expires_s, queue, priority, next_run_at, created_at,
-                     updated_at)
-                 VALUES ($1, $2, $3, $4, $5::json, $6::json, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)
+                     updated_at, is_ours)
+                 VALUES ($1, $2, $3, $4, $5::json, $6::json, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, true)
                  RETURNING {COLUMNS}"
             );
             let schedule = write(&transaction, &sql, ScheduleId::generate(), &draft).await?;
@@ -233,7 +232,7 @@ impl Store {
             }
             let sql = format!(
                 "UPDATE schedules SET workflow_id = $2, schedule_type = $3, schedule_expr = $4, input_value = $5::json,
-                        input_data = NULL, params = $6::json, status = $7, timezone = $8, missed_policy = $9,
+                        params = $6::json, status = $7, status_reason = NULL, timezone = $8, missed_policy = $9,
                         overlap_policy = $10, jitter_s = $11, expires_s = $12, queue = $13, priority = $14,
                         next_run_at = $15, updated_at = $16
                   WHERE id = $1 RETURNING {COLUMNS}"

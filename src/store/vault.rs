@@ -8,19 +8,50 @@ use fernet::Fernet;
 use super::Error;
 use crate::domain::source::Secret;
 
+/// The key that the Python service falls back to when none is set. Everybody has it; it opens, and never seals.
+const WELL_KNOWN: &str = "5aQaTalKCAOAgOPFV_xZrQVzWgE80mseLFW-x_sa06o=";
+
 /// Encrypts and decrypts; cheap to clone.
 #[derive(Clone)]
-pub struct Vault(Arc<Fernet>);
+pub struct Vault(Arc<Keys>);
+
+struct Keys {
+    own: Fernet,
+    well_known: Fernet,
+}
+
+/// What a stored form was sealed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// The vault's key.
+    Own,
+    /// The key that the Python service uses when none is set.
+    WellKnown,
+    /// A key that the vault does not have.
+    Foreign,
+}
 
 impl Vault {
     /// A vault for a Fernet key (base64 of 32 bytes); `None` if it is not one.
     pub fn new(key: &Secret) -> Option<Self> {
-        Fernet::new(key.expose()).map(|fernet| Self(Arc::new(fernet)))
+        let (own, well_known) = (Fernet::new(key.expose())?, Fernet::new(WELL_KNOWN)?);
+        Some(Self(Arc::new(Keys { own, well_known })))
+    }
+
+    /// What a stored form was sealed with.
+    pub fn seal_of(&self, stored: &str) -> Seal {
+        if self.0.own.decrypt(stored).is_ok() {
+            Seal::Own
+        } else if self.0.well_known.decrypt(stored).is_ok() {
+            Seal::WellKnown
+        } else {
+            Seal::Foreign
+        }
     }
 
     /// The stored form.
     pub fn encrypt(&self, secret: &Secret) -> String {
-        self.0.encrypt(secret.expose().as_bytes())
+        self.0.own.encrypt(secret.expose().as_bytes())
     }
 
     /// The secret of a stored form.
@@ -28,7 +59,8 @@ impl Vault {
     /// # Errors
     /// It was encrypted with another key.
     pub fn decrypt(&self, stored: &str) -> Result<Secret, Error> {
-        let bytes = self.0.decrypt(stored).map_err(|_| Error::WrongKey)?;
+        let opened = self.0.own.decrypt(stored).or_else(|_| self.0.well_known.decrypt(stored));
+        let bytes = opened.map_err(|_| Error::WrongKey)?;
         String::from_utf8(bytes).map(Secret::new).map_err(|_| Error::WrongKey)
     }
 }
@@ -45,6 +77,18 @@ mod tests {
             "gAAAAABlU_EAAAECAwQFBgcICQoLDA0OD05DdKNwGVm-SZWoTsLRP7cWGSb0sh2f7ZZizLBzSu-YatDp_0pm6TuSR6AjN5h9Ug==";
         let vault = Vault::new(&key).expect("a Fernet key");
         assert_eq!(vault.decrypt(token).expect("decrypts").expose(), "sk-secret");
+    }
+
+    #[test]
+    fn what_the_python_service_sealed_without_a_key_is_read_and_told_from_what_is_safe() {
+        let python = Vault::new(&Secret::new(WELL_KNOWN)).expect("a Fernet key").encrypt(&Secret::new("sk-python"));
+        let vault = Vault::new(&Secret::new(Fernet::generate_key())).expect("a Fernet key");
+        assert_eq!(vault.decrypt(&python).expect("decrypts").expose(), "sk-python");
+        let own = vault.encrypt(&Secret::new("sk"));
+        assert_eq!(
+            [own.as_str(), &python, "x"].map(|stored| vault.seal_of(stored)),
+            [Seal::Own, Seal::WellKnown, Seal::Foreign]
+        );
     }
 
     #[test]

@@ -180,7 +180,8 @@ impl Store {
         .await
     }
 
-    /// Finds the workflow that a text names: by its id, else its id in the source, else the beginning of its id.
+    /// Finds the workflow that a text names: by its id, else its id in the source (of several of one flow, the one that
+    /// a sync updates), else the beginning of its id.
     ///
     /// # Errors
     /// The database can't be reached.
@@ -194,9 +195,11 @@ impl Store {
             let prefix = is_prefix.then(|| format!("{}%", text.to_ascii_lowercase()));
             // Two of the best rank make the text ambiguous.
             let sql = "SELECT id, rank FROM (
-                    SELECT id, CASE WHEN id = $1 THEN 1 WHEN remote_flow_id = $2 THEN 2 ELSE 3 END AS rank
+                    SELECT id, CASE WHEN id = $1 THEN 1
+                                    WHEN remote_flow_id = $2 AND duplicate_of IS NULL THEN 2 ELSE 3 END AS rank
                       FROM workflows
-                     WHERE id = $1 OR remote_flow_id = $2 OR ($3::text IS NOT NULL AND id::text LIKE $3)) AS fit
+                     WHERE id = $1 OR (remote_flow_id = $2 AND duplicate_of IS NULL)
+                        OR ($3::text IS NOT NULL AND id::text LIKE $3)) AS fit
                  ORDER BY rank LIMIT 2";
             let params = [(&id as _, Type::UUID), (&text as _, Type::TEXT), (&prefix as _, Type::TEXT)];
             let rows = connection.query_typed(sql, &params).await?;
@@ -225,7 +228,7 @@ impl Store {
                 SELECT $1, $2, $3, $4::json, $5::json, s.url, $6, 1, s.id, $8, $9, $10, $11, $12, $13, $14, $15,
                        $16::json, $17, $17
                   FROM (SELECT id, url FROM workflow_sources WHERE id = $7 FOR KEY SHARE) s
-                ON CONFLICT (workflow_source_id, remote_flow_id) DO UPDATE SET
+                ON CONFLICT (workflow_source_id, remote_flow_id) WHERE duplicate_of IS NULL DO UPDATE SET
                     name = excluded.name, description = excluded.description, data = excluded.data,
                     flow_raw_data = excluded.flow_raw_data, source = excluded.source,
                     flow_version = coalesce(workflows.flow_version, 1)

@@ -11,4 +11,5 @@ mod harness;
 mod hive;
 mod langflow;
 mod lifecycle;
+mod moving;
 mod simulate;

@@ -37,8 +37,9 @@ const NOTE_SKIPS: &str = "
 
 const MOVE_ON: &str = "
     UPDATE schedules
-    SET next_run_at = moved.next, last_run_at = coalesce(moved.last, schedules.last_run_at), status = moved.status
-    FROM unnest($1, $2, $3, $4) AS moved (id, next, last, status)
+    SET next_run_at = moved.next, last_run_at = coalesce(moved.last, schedules.last_run_at), status = moved.status,
+        status_reason = moved.reason
+    FROM unnest($1, $2, $3, $4, $5) AS moved (id, next, last, status, reason)
     WHERE schedules.id = moved.id AND schedules.status = 'active'";
 
 /// Locks, decides, writes. What another node holds is its business.
@@ -71,8 +72,8 @@ pub(super) async fn fire_due(
     for schedule in &due {
         writes.add(schedule, plan(&schedule.standing, now, options.missed_cap, options.grace));
     }
-    for (id, _) in &fired.broken {
-        writes.moved.add(id.0, None, None, ScheduleStatus::Paused);
+    for (id, reason) in &fired.broken {
+        writes.moved.add(id.0, (None, None), ScheduleStatus::Paused, Some(reason.clone()));
     }
     fired.skipped = writes.skips.ids.len();
     // Sent together, one round trip.
@@ -124,7 +125,7 @@ impl Writes {
         let id = schedule.standing.id.0;
         let last = plan.made.last().map(|made| made.scheduled_for);
         let status = if plan.next.is_some() { ScheduleStatus::Active } else { ScheduleStatus::Completed };
-        self.moved.add(id, plan.next, last, status);
+        self.moved.add(id, (plan.next, last), status, None);
         for made in plan.made {
             let columns = &mut self.made;
             columns.ids.push(TaskId::generate().0);
@@ -217,22 +218,31 @@ struct Moved {
     next: Vec<Option<DateTime<Utc>>>,
     last: Vec<Option<DateTime<Utc>>>,
     statuses: Vec<&'static str>,
+    reasons: Vec<Option<String>>,
 }
 
 impl Moved {
-    fn add(&mut self, id: Uuid, next: Option<DateTime<Utc>>, last: Option<DateTime<Utc>>, status: ScheduleStatus) {
+    fn add(
+        &mut self,
+        id: Uuid,
+        (next, last): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+        status: ScheduleStatus,
+        reason: Option<String>,
+    ) {
         self.ids.push(id);
         self.next.push(next);
         self.last.push(last);
         self.statuses.push(status.as_str());
+        self.reasons.push(reason);
     }
 
     async fn write(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        let params: [_; 4] = [
+        let params: [_; 5] = [
             (&self.ids as _, Type::UUID_ARRAY),
             (&self.next as _, Type::TIMESTAMPTZ_ARRAY),
             (&self.last as _, Type::TIMESTAMPTZ_ARRAY),
             (&self.statuses as _, Type::TEXT_ARRAY),
+            (&self.reasons as _, Type::TEXT_ARRAY),
         ];
         transaction.execute_typed(MOVE_ON, &params).await?;
         Ok(())

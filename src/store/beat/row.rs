@@ -13,7 +13,7 @@ use crate::store::Error;
 /// The columns that [`read`] takes, in its order. A date before 1970 (or `-infinity`) is only ever written by hand.
 pub(super) const COLUMNS: &str = "id, workflow_id, schedule_type, schedule_expr, timezone, missed_policy, \
     overlap_policy, jitter_s, expires_s, greatest(next_run_at, timestamptz '1970-01-01 00:00Z'), queue, priority, \
-    input_value::text, input_data, params::text";
+    input_value::text";
 
 /// A due schedule and what its tasks need.
 pub(super) struct DueSchedule {
@@ -28,8 +28,7 @@ pub(super) struct DueSchedule {
 /// Reads a row; the inner error says why the schedule can't run.
 pub(super) fn read(row: &Row, default_input: &Input) -> Result<(ScheduleId, Result<DueSchedule, String>), Error> {
     let id = ScheduleId(row.try_get(0)?);
-    let text = |index| row.try_get::<_, Option<String>>(index);
-    let input = input(text(12)?.as_deref(), text(13)?.as_deref(), text(14)?.as_deref(), default_input);
+    let input = input(row.try_get::<_, Option<&str>>(12)?, default_input);
     let (kind, expr, timezone): (String, String, String) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
     let (missed, overlap): (String, String) = (row.try_get(5)?, row.try_get(6)?);
     let jitter_s: i32 = row.try_get(7)?;
@@ -57,26 +56,14 @@ pub(super) fn read(row: &Row, default_input: &Input) -> Result<(ScheduleId, Resu
     Ok((id, standing().map(|standing| DueSchedule { standing, workflow_id, queue, priority, input })))
 }
 
-/// The input of a schedule's tasks, in the stored form: ours, else that of the Python service's columns (text, and a
-/// parameter object that may hold it under `input_value`), else the default.
-fn input(input_value: Option<&str>, input_data: Option<&str>, params: Option<&str>, default: &Input) -> String {
-    let json = |text: Option<&str>| text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+/// The input of a schedule's tasks, in the stored form: its own, else the default.
+fn input(input_value: Option<&str>, default: &Input) -> String {
     // PostgreSQL takes JSON that serde does not (numbers beyond a double): passed on as it is.
     let given = input_value.and_then(|text| match serde_json::from_str(text) {
         Ok(value) => stored(&value),
         Err(_) => Some(text.to_owned()),
     });
-    let text = || match (input_data, json(input_data)) {
-        (_, Some(object @ Value::Object(_))) => stored(&object),
-        (Some(text), _) => Input::text(text).ok().map(|input| input.to_stored()),
-        (None, _) => None,
-    };
-    let params = || match json(params) {
-        Some(Value::Object(object)) if object.contains_key("input_value") => object.get("input_value").and_then(stored),
-        Some(value) => stored(&value),
-        None => None,
-    };
-    given.or_else(text).or_else(params).unwrap_or_else(|| default.to_stored())
+    given.unwrap_or_else(|| default.to_stored())
 }
 
 /// Numbers, lists and booleans of hand-written rows are passed on as they are; nothing, and what is empty, is no input.
@@ -85,8 +72,8 @@ fn stored(value: &Value) -> Option<String> {
         Value::Null => None,
         Value::String(_) | Value::Object(_) => match Input::from_json(value.clone()) {
             Ok(input) => Some(input.to_stored()),
-            Err(InputError::Empty | InputError::Kind(_)) => None,
-            Err(InputError::Nul) => Some(value.to_string()),
+            Err(InputError::Empty | InputError::Kind("null")) => None,
+            Err(InputError::Nul | InputError::Kind(_)) => Some(value.to_string()),
         },
         other => Some(other.to_string()),
     }
@@ -97,21 +84,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_input_that_there_is_counts() {
+    fn a_schedule_s_own_input_counts_and_else_the_default() {
         let default = Input::text("Hello World").expect("text");
-        let sent = |value, data, params| Input::source_text(Some(&input(value, data, params, &default)));
-        let (ours, python, params) = (Some(r#"{"value":"ours"}"#), Some("python"), Some(r#"{"input_value":"params"}"#));
-        assert_eq!(sent(ours, python, params), "ours");
-        assert_eq!(sent(None, python, params), "python");
-        assert_eq!(sent(Some("null"), Some(""), params), "params");
-        assert_eq!(sent(None, None, Some("{}")), "Hello World");
-        assert_eq!(sent(None, None, Some(r#"{"input_value":""}"#)), "Hello World");
-        assert_eq!(sent(None, None, None), "Hello World");
-        assert_eq!(sent(Some(r#"{"a":1}"#), None, None), r#"{"a":1}"#);
-        assert_eq!(sent(Some("1e400"), python, None), "1e400");
-        assert_eq!(sent(None, Some(r#"{"value":"x"}"#), None), "x");
-        assert_eq!(sent(None, Some("[1, 2"), None), "[1, 2");
-        assert_eq!(sent(None, Some("7"), None), "7");
-        assert_eq!(sent(None, None, Some(r#"{"mode":"fast"}"#)), r#"{"mode":"fast"}"#);
+        let sent = |value| Input::source_text(Some(&input(value, &default)));
+        assert_eq!(sent(Some(r#"{"value":"ours"}"#)), "ours");
+        assert_eq!(sent(Some(r#"{"a":1}"#)), r#"{"a":1}"#);
+        assert_eq!(sent(Some(r#"{"value":5}"#)), "5");
+        assert_eq!(sent(Some("1e400")), "1e400");
+        for nothing in [None, Some("null"), Some(r#"{"value":""}"#), Some("{}")] {
+            assert_eq!(sent(nothing), "Hello World");
+        }
     }
 }

@@ -59,6 +59,17 @@ impl TestServers {
         Self::assemble(shared.postgres.url(&database), database, None, shared.root.dir(number)).await
     }
 
+    /// A database in the shared PostgreSQL that holds nothing but what a script puts there.
+    pub(crate) async fn with_script(sql: &str) -> Self {
+        let shared = shared().await;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let database = format!("script_{number}");
+        shared.postgres.create_database(&database).await.expect("a database is made");
+        let url = shared.postgres.url(&database);
+        super::stage::connect(&url).await.batch_execute(sql).await.expect("the script works");
+        Self::assemble(url, database, None, shared.root.dir(number)).await
+    }
+
     /// A PostgreSQL of the test's own, to be stopped, frozen or killed.
     pub(crate) async fn with_own_postgres() -> Self {
         let shared = shared().await;
@@ -116,7 +127,7 @@ async fn shared() -> &'static Shared {
 
 async fn migrated_database(postgres: &PrivatePostgres, name: &str) {
     postgres.create_database(name).await.expect("a database is made");
-    migrate::upgrade(&pool_options(&postgres.url(name))).await.expect("the migrations apply");
+    migrate::upgrade(&pool_options(&postgres.url(name)), chrono_tz::UTC).await.expect("the migrations apply");
 }
 
 /// Starts a PostgreSQL on a copy of a data directory that was made once for this version and kept under `target/`.

@@ -38,7 +38,12 @@ impl Stage {
     }
 
     fn on(servers: TestServers, latency: Duration) -> Self {
-        let source = simulate::start(SimulateOptions { latency, ..Default::default() }).expect("a source");
+        Self::with(servers, SimulateOptions { latency, ..Default::default() })
+    }
+
+    /// A stage on servers that were prepared, with a source of one's own wishes.
+    pub(crate) fn with(servers: TestServers, source: SimulateOptions) -> Self {
+        let source = simulate::start(source).expect("a source");
         let directory = tempfile::tempdir().expect("a directory");
         Self { servers, source, directory, client: Mutex::new(None) }
     }
