@@ -20,7 +20,7 @@ pub(super) enum Command {
     Upgrade(DatabaseArgs),
     /// The schema's version, and the one this program needs
     Current(DatabaseArgs),
-    /// Remove every source, workflow, schedule and task
+    /// Remove every source, workflow, schedule, task and stored API key, and the audit trail
     Clear(ClearArgs),
 }
 
@@ -73,7 +73,9 @@ fn clear(out: &Output, args: &ClearArgs) -> Result<(), Error> {
         if !prompt::is_possible() {
             return Err(Error::Usage(format!("this would empty {shown}; say --yes if that is meant")));
         }
-        let question = format!("Remove every source, workflow, schedule and task from {shown}?");
+        let question = format!(
+            "Remove every source, workflow, schedule, task and stored API key, and the audit trail, from {shown}?"
+        );
         if !prompt::terminal().is_confirmed(&question)? {
             return Err(Error::Failed("nothing was removed".to_owned()));
         }

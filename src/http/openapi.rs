@@ -9,11 +9,14 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
-use super::{health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
+use super::{
+    audit, health, key, metrics, policy, preview, remote, run, schedule, schedule_body, source, task, worker, workflow,
+};
+use crate::domain::access::Scope;
 
 const URL: &str = "/api/v1/openapi.json";
 /// Paths that are answered without a key, see `mod.rs`.
-const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
+pub(super) const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +32,7 @@ const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"]
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,
         worker::workers, worker::history, worker::queues,
+        key::create, key::list, key::revoke, audit::list,
     ),
     components(schemas(ErrorBody, ValidationBody, schedule_body::ScheduleBody)),
     tags(
@@ -37,6 +41,7 @@ const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"]
         (name = "tasks", description = "What was asked for, and what came of it"),
         (name = "schedules", description = "What runs by itself"),
         (name = "operations", description = "What runs and waits now"),
+        (name = "keys", description = "Who may use the API, and who changed what"),
         (name = "meta", description = "The service itself"),
     )
 )]
@@ -82,9 +87,22 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     operation["security"] = json!([{ "APIKeyHeader": [] }]);
     let mut refusals = vec![("401", "The X-API-Key header is missing or wrong")];
-    if method != "get" {
-        refusals.push(("403", "A web page of another origin asks, and no key is configured"));
+    // A test wants a rule for every operation.
+    let rule = policy::find(&method.to_uppercase(), path);
+    let scope = rule.map_or(Scope::Admin, |rule| rule.scope);
+    operation["x-scope"] = scope.as_str().into();
+    if let Some(action) = rule.and_then(|rule| rule.action) {
+        operation["x-audit"] = action.into();
     }
+    let forbidden = match (scope, method) {
+        // Every key has this scope.
+        (Scope::Read, "get") => None,
+        (scope, "get") => Some(format!("The key lacks the scope `{scope}`")),
+        (scope, _) => Some(format!(
+            "The key lacks the scope `{scope}`, or a web page of another origin asks and no key is configured"
+        )),
+    };
+    refusals.extend(forbidden.as_deref().map(|forbidden| ("403", forbidden)));
     if path != "/" && path != "/api/v1/workers" {
         refusals.push(("503", "The database is away, or the service stops; try again after Retry-After seconds"));
     }

@@ -5,6 +5,7 @@ mod api;
 mod beat_store;
 mod cli;
 mod harness;
+mod keys;
 mod langflow;
 mod lifecycle;
 mod simulate;
