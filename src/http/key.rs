@@ -16,6 +16,7 @@ use super::state::ApiState;
 use crate::domain::access::{FreshKey, KEY_BYTES, KeyName, Scope};
 use crate::domain::clock;
 use crate::domain::ids::KeyId;
+use crate::domain::source::Secret;
 use crate::store::api_key::{Added, KEYS_MAX, KeyDraft, KeyRecord, Revoked};
 
 /// A key of this API, without the key itself.
@@ -55,7 +56,8 @@ pub struct NewKey {
     #[serde(flatten)]
     pub stored: ApiKey,
     /// The key itself. It is shown this once and stored nowhere.
-    pub key: String,
+    #[schema(value_type = String)]
+    pub key: Secret,
 }
 
 /// A key to make.
@@ -129,7 +131,7 @@ pub(super) async fn create(state: Data<ApiState>, caller: Caller, body: Body) ->
     match state.store.add_key(draft).await? {
         Added::Done(key) => {
             state.keyring.key_was_added();
-            let key = NewKey { stored: ApiKey::of(key, now), key: fresh.text.expose().to_owned() };
+            let key = NewKey { stored: ApiKey::of(key, now), key: fresh.text };
             Ok(HttpResponse::Created().json(key))
         }
         Added::NameTaken => Err(Error::Conflict {

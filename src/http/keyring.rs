@@ -237,10 +237,13 @@ async fn read_on(shared: Weak<Shared>, nudge: Arc<Notify>, store: Store) {
             uses = state.uses_to_note();
             false
         });
-        if !uses.is_empty()
-            && let Err(error) = store.note_key_uses(uses).await
-        {
-            log::debug!("uses of API keys are not noted yet: {error}");
+        if !uses.is_empty() {
+            // Somebody's lock on a row must not keep the keys from being read; the write goes on by itself.
+            match timeout(WAIT, store.note_key_uses(uses)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => log::debug!("uses of API keys are not noted: {error}"),
+                Err(_) => log::debug!("uses of API keys are not noted yet"),
+            }
         }
         drop(shared);
         sleep_until(began_at + PAUSE).await;

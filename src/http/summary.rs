@@ -61,7 +61,7 @@ pub(super) fn of(asked: &[u8], query: &str, answer: &[u8]) -> Summary {
     let is_count = |value: &&RawValue| value.get().bytes().all(|byte| byte.is_ascii_digit());
     let counts: Map<String, Value> = answer
         .iter()
-        .filter(|(_, value)| id.is_none() && is_count(value))
+        .filter(|(name, value)| id.is_none() && is_count(value) && !changed.contains_key(*name))
         .filter_map(|(name, value)| Some((name.clone(), shown(name, value)?)))
         .collect();
     for (name, values) in [("changed", changed), ("filter", filter), ("counts", counts)] {
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_the_database_can_not_store_is_left_out() {
         assert_eq!(text(&json!({"name": 1}), "", &json!({"id": "x", "name": "a\0b"})), json!({"not_shown": ["name"]}));
-        for (asked, answer) in [("", ""), ("[1]", "\"x\""), ("{", "{\"id\":1}")] {
+        for (asked, answer) in [("", ""), ("[1]", "\"x\""), ("{", "{\"id\":null}")] {
             assert_eq!(of(asked.as_bytes(), "", answer.as_bytes()), Summary { id: None, text: json!({}) });
         }
     }
