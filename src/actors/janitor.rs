@@ -33,6 +33,8 @@ pub struct Retention {
     pub failed: Option<Duration>,
     /// Notes on skipped occurrences.
     pub skips: Option<Duration>,
+    /// Rows of the audit trail.
+    pub audit: Option<Duration>,
 }
 
 /// Time between two looks for what is old.
@@ -105,6 +107,9 @@ async fn delete_old(retention: &Retention, dispatch: &Dispatch, stop: &Cancellat
     store.delete_idempotency_keys(clock::now() - KEY_LIFETIME).await?;
     if let Some(age) = retention.skips {
         store.delete_skips(clock::now() - age).await?;
+    }
+    if let Some(age) = retention.audit {
+        store.delete_audit(clock::now() - age).await?;
     }
     Ok(())
 }

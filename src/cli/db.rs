@@ -27,7 +27,7 @@ pub(super) enum Command {
     Changes(ChangesArgs),
     /// Encrypt the sources' API keys anew, with the configured encryption key
     Rekey(RekeyArgs),
-    /// Remove every source, workflow, schedule and task
+    /// Remove every source, workflow, schedule, task and stored API key, and the audit trail
     Clear(ClearArgs),
 }
 
@@ -173,7 +173,9 @@ fn clear(out: &Output, args: &ClearArgs) -> Result<(), Error> {
         if !prompt::is_possible() {
             return Err(Error::Usage(format!("this would empty {shown}; say --yes if that is meant")));
         }
-        let question = format!("Remove every source, workflow, schedule and task from {shown}?");
+        let question = format!(
+            "Remove every source, workflow, schedule, task and stored API key, and the audit trail, from {shown}?"
+        );
         if !prompt::terminal().is_confirmed(&question)? {
             return Err(Error::Failed("nothing was removed".to_owned()));
         }

@@ -3,6 +3,7 @@
 //! Data goes to stdout and nothing else does; everything said to the user goes to stderr. A command is a file here;
 //! what all of them need is apart: `client` talks, `output` prints, `resolve` completes ids.
 
+mod audit;
 mod client;
 mod completions;
 mod config;
@@ -14,6 +15,7 @@ mod environment;
 mod error;
 mod follow;
 mod json_text;
+mod keys;
 mod output;
 mod prompt;
 mod render;
@@ -80,6 +82,10 @@ enum Command {
     Schedules(connection::Group<schedules::Command>),
     /// The processes that run tasks
     Worker(connection::Group<worker::Command>),
+    /// Who may use the service
+    Keys(connection::Group<keys::Command>),
+    /// Who changed what
+    Audit(connection::Group<audit::Command>),
     /// The database's schema
     #[command(subcommand)]
     Db(db::Command),
@@ -158,6 +164,12 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Worker(group) => {
             with_service(&remote.or(group.remote()), out, async |session| worker::run(&session, group.command).await)
+        }
+        Command::Keys(group) => {
+            with_service(&remote.or(group.remote()), out, async |session| keys::run(&session, group.command).await)
+        }
+        Command::Audit(group) => {
+            with_service(&remote.or(group.remote()), out, async |session| audit::run(&session, group.command).await)
         }
         Command::Db(command) => db::run(&out, command),
         Command::Config(command) => config::run(&out, command),

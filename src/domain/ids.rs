@@ -53,6 +53,10 @@ uuid_id!(
     ScheduleId
 );
 uuid_id!(
+    /// A stored key of the API.
+    KeyId
+);
+uuid_id!(
     /// One running Spark service; new at every start.
     NodeId
 );

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{self, Bytes};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
@@ -19,6 +19,11 @@ use super::state::ApiState;
 pub(super) struct Body(Bytes);
 
 impl Body {
+    /// The body as it came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether the request has no body.
     pub(super) fn is_empty(&self) -> bool {
         self.0.trim_ascii().is_empty()
@@ -49,6 +54,7 @@ impl FromRequest for Body {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let state = request.app_data::<web::Data<ApiState>>().cloned();
         let payload = web::Payload::from_request(request, payload);
+        let request = request.clone();
         let head = check_head(request.headers(), state.as_ref().map_or(0, |state| state.options.max_body_bytes));
         Box::pin(async move {
             head?;
@@ -57,7 +63,12 @@ impl FromRequest for Body {
             let limit = state.options.max_body_bytes;
             let read = actix_web::rt::time::timeout(state.options.body_timeout, payload.to_bytes_limited(limit)).await;
             match read.map_err(|_| Error::BodyTimeout)? {
-                Ok(Ok(bytes)) => Ok(Self(bytes)),
+                Ok(Ok(bytes)) => {
+                    let body = Self(bytes);
+                    // The audit trail reads it again.
+                    request.extensions_mut().insert(body.clone());
+                    Ok(body)
+                }
                 Ok(Err(_)) => Err(Error::BodyBroken),
                 Err(_) => Err(Error::BodyTooLarge(limit)),
             }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::domain::access::Scope;
 use crate::{dispatch, sources, store};
 
 /// Seconds after which a client may come back when the service is overloaded or the database away.
@@ -47,6 +48,17 @@ pub enum Error {
     /// Another key.
     #[error("Invalid API key")]
     KeyWrong,
+    /// A key that may not do this.
+    #[error("this needs an API key of the scope {needed}, and the one that was sent has the scope {given}")]
+    ScopeTooSmall {
+        /// The least scope that may.
+        needed: Scope,
+        /// The key's scope.
+        given: Scope,
+    },
+    /// Whether a key is one of the stored ones can't be told.
+    #[error("API keys can't be checked while the database is away; try again shortly")]
+    KeysUnread,
     /// A page of another site calls an API that no key protects.
     #[error("requests of web pages at {0} are not allowed; add the origin to AUTOMAGIK_SPARK_API_CORS")]
     OriginRefused(String),
@@ -147,6 +159,8 @@ impl Error {
             Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "validation"),
             Self::KeyMissing => (S::UNAUTHORIZED, "api_key_missing"),
             Self::KeyWrong => (S::UNAUTHORIZED, "api_key_invalid"),
+            Self::ScopeTooSmall { .. } => (S::FORBIDDEN, "scope_too_small"),
+            Self::KeysUnread => (S::SERVICE_UNAVAILABLE, "database_unavailable"),
             Self::OriginRefused(_) => (S::FORBIDDEN, "origin_refused"),
             Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout"),

@@ -3,14 +3,18 @@
 //! Handlers read a request, call a use case of `dispatch` or the store, and show what came of it; they never hold an
 //! actor's address. What can go wrong becomes an answer in one table, `error.rs`.
 
+pub mod audit;
 mod auth;
 mod body;
 mod cors;
 pub mod error;
 pub mod health;
+pub mod key;
+mod keyring;
 mod metrics;
 pub mod openapi;
 pub mod page;
+mod policy;
 pub mod preview;
 mod query;
 pub mod remote;
@@ -20,7 +24,9 @@ pub mod schedule_body;
 mod shown;
 pub mod source;
 pub mod state;
+mod summary;
 pub mod task;
+mod trail;
 pub mod worker;
 pub mod workflow;
 
@@ -35,6 +41,7 @@ use actix_web::web::{self, Data, ServiceConfig, get, post};
 use actix_web::{App, HttpResponse, HttpServer, Resource};
 
 pub use error::{Error, ErrorBody};
+pub use keyring::Keyring;
 pub use state::{ApiOptions, ApiState};
 
 /// How long a connection that is being closed is read on, so that a client that still sends hears the answer.
@@ -71,7 +78,8 @@ pub fn serve(listener: TcpListener, state: ApiState, workers: usize) -> std::io:
     Ok(server.run())
 }
 
-/// Every route. Paths have no trailing slash here; one in a request is taken off before it gets here.
+/// Every route. Paths have no trailing slash here; one in a request is taken off before it gets here. A route that needs
+/// a key also needs its line in `policy.rs`: without one it is not answered.
 fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
     config
         .service(resource("/health", "GET, HEAD").route(get().to(health::report)).route(head().to(health::report)))
@@ -96,6 +104,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
                 .configure(workflows)
                 .configure(tasks)
                 .configure(schedules)
+                .configure(keys)
                 .service(resource("/workers", "GET").route(get().to(worker::workers)))
                 .service(resource("/workers/history", "GET").route(get().to(worker::history)))
                 .service(resource("/queues", "GET").route(get().to(worker::queues)))
@@ -159,16 +168,24 @@ fn schedules(config: &mut ServiceConfig) {
         .service(resource("/schedules/{id}/preview", "GET").route(get().to(preview::of_schedule)));
 }
 
+fn keys(config: &mut ServiceConfig) {
+    config
+        .service(resource("/keys", "GET, POST").route(get().to(key::list)).route(post().to(key::create)))
+        .service(resource("/keys/{id}", "DELETE").route(web::delete().to(key::revoke)))
+        .service(resource("/audit", "GET").route(get().to(audit::list)));
+}
+
 /// A resource that answers other methods than its own with 405 and their names.
 fn resource(path: &str, allowed: &'static str) -> Resource {
-    let refuse = move || async move {
-        let body = ErrorBody {
-            detail: format!("Method Not Allowed; this path takes {allowed}"),
-            code: "method_not_allowed".to_owned(),
-        };
-        HttpResponse::MethodNotAllowed().insert_header((ALLOW, allowed)).json(body)
+    web::resource(path).default_service(web::to(move || async move { method_not_allowed(allowed) }))
+}
+
+fn method_not_allowed(allowed: &str) -> HttpResponse {
+    let body = ErrorBody {
+        detail: format!("Method Not Allowed; this path takes {allowed}"),
+        code: "method_not_allowed".to_owned(),
     };
-    web::resource(path).default_service(web::to(refuse))
+    HttpResponse::MethodNotAllowed().insert_header((ALLOW, allowed)).json(body)
 }
 
 fn head() -> actix_web::Route {

@@ -1,6 +1,6 @@
 //! The description of the API, made from the code, and the pages that show it, which need nothing from elsewhere.
 
-mod refine;
+pub(super) mod refine;
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,7 +11,9 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
-use super::{health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
+use super::{
+    audit, health, key, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow,
+};
 
 const URL: &str = "/api/v1/openapi.json";
 
@@ -29,6 +31,7 @@ const URL: &str = "/api/v1/openapi.json";
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,
         worker::workers, worker::history, worker::queues,
+        key::create, key::list, key::revoke, audit::list,
     ),
     components(schemas(ErrorBody, ValidationBody, schedule_body::ScheduleBody)),
     tags(
@@ -37,6 +40,7 @@ const URL: &str = "/api/v1/openapi.json";
         (name = "tasks", description = "What was asked for, and what came of it"),
         (name = "schedules", description = "What runs by itself"),
         (name = "operations", description = "What runs and waits now"),
+        (name = "keys", description = "Who may use the API, and who changed what"),
         (name = "meta", description = "The service itself"),
     )
 )]

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::domain::ids::TaskId;
+use uuid::Uuid;
 
 /// Items of a page that names no limit.
 pub const LIMIT_DEFAULT: i64 = 50;
@@ -33,7 +32,7 @@ pub struct Page<T> {
     pub offset: i64,
     /// Whether more follow.
     pub has_more: bool,
-    /// Gives the next page of tasks when sent as `cursor`.
+    /// Gives the next page of tasks, or of the audit trail, when sent as `cursor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
@@ -46,18 +45,18 @@ impl<T> Page<T> {
     }
 }
 
-/// The task after which the next page begins.
-pub fn write_cursor(created_at: DateTime<Utc>, id: TaskId) -> String {
-    format!("{:x}-{}", created_at.timestamp_micros(), id.0.simple())
+/// The row after which the next page begins.
+pub fn write_cursor(time: DateTime<Utc>, id: Uuid) -> String {
+    format!("{:x}-{}", time.timestamp_micros(), id.simple())
 }
 
 /// Reads what [`write_cursor`] wrote.
-pub fn read_cursor(text: &str) -> Option<(DateTime<Utc>, TaskId)> {
+pub fn read_cursor(text: &str) -> Option<(DateTime<Utc>, Uuid)> {
     let (micros, id) = text.split_once('-')?;
     let time = DateTime::from_timestamp_micros(i64::from_str_radix(micros, 16).ok()?)?;
     let id = id.parse().ok()?;
     // What PostgreSQL can compare with.
-    (0..=253_402_300_799_999_999).contains(&time.timestamp_micros()).then_some((time, TaskId(id)))
+    (0..=253_402_300_799_999_999).contains(&time.timestamp_micros()).then_some((time, id))
 }
 
 #[cfg(test)]
@@ -66,12 +65,12 @@ mod tests {
 
     #[test]
     fn cursors_are_read_back_and_others_are_refused() {
-        let (time, id) = ("2026-11-24T12:00:00.123456Z".parse().expect("an instant"), TaskId::generate());
+        let (time, id) = ("2026-11-24T12:00:00.123456Z".parse().expect("an instant"), Uuid::now_v7());
         assert_eq!(read_cursor(&write_cursor(time, id)), Some((time, id)));
         for bad in ["", "-", "x-y", "7fffffffffffffff-0", "12", "zz-00000000000000000000000000000000"] {
             assert_eq!(read_cursor(bad), None, "{bad}");
         }
-        assert_eq!(read_cursor(&format!("{:x}-{}", i64::MAX, id.0.simple())), None);
+        assert_eq!(read_cursor(&format!("{:x}-{}", i64::MAX, id.simple())), None);
     }
 
     #[test]

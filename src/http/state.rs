@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::keyring::Keyring;
 use crate::dispatch::Dispatch;
 use crate::domain::schedule::{MissedPolicy, OverlapPolicy};
 use crate::domain::source::Secret;
@@ -19,6 +20,8 @@ pub struct ApiState {
     pub dispatch: Dispatch,
     /// The client for calls to sources.
     pub sources: HttpClient,
+    /// The stored keys.
+    pub keyring: Keyring,
     /// How the API behaves.
     pub options: ApiOptions,
 }
@@ -26,7 +29,8 @@ pub struct ApiState {
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
-    /// Any of these opens the API; none at all leaves it open, and the service on loopback.
+    /// Any of these opens the API, as stored keys do. None at all, and none stored, leaves it open, and the service on
+    /// loopback.
     pub api_keys: Vec<Secret>,
     /// Origins whose pages may call the API; `*` is every one, without credentials.
     pub cors_origins: Vec<String>,

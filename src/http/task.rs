@@ -229,7 +229,7 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
     let has_more = i64::try_from(tasks.len()).is_ok_and(|found| found > span.limit);
     tasks.truncate(usize::try_from(span.limit).unwrap_or(usize::MAX));
     let last = tasks.last().filter(|_| has_more);
-    let next_cursor = last.and_then(|task| Some(write_cursor(task.created_at?, task.id)));
+    let next_cursor = last.and_then(|task| Some(write_cursor(task.created_at?, task.id.0)));
     let items = tasks.into_iter().map(Task::from).collect();
     Ok(Json(Page { has_more, next_cursor, ..Page::new(items, total, span) }))
 }

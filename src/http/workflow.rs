@@ -1,7 +1,7 @@
 //! `/api/v1/workflows`: what is synced. (`remote.rs` reads the sources, `run.rs` runs.)
 
-use actix_web::HttpRequest;
 use actix_web::web::{Data, Json, Path};
+use actix_web::{HttpMessage, HttpRequest};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,6 +12,7 @@ use super::page::Page;
 use super::query::Query;
 use super::shown;
 use super::state::ApiState;
+use super::trail::Changed;
 use crate::domain::ids::WorkflowId;
 use crate::store::workflow::{Named, WorkflowFilter, WorkflowRecord};
 
@@ -165,8 +166,13 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
         (status = 404, description = "Workflow not found", body = ErrorBody),
     )
 )]
-pub(super) async fn delete(state: Data<ApiState>, id: Path<String>) -> Result<Json<Success>, Error> {
+pub(super) async fn delete(
+    state: Data<ApiState>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<Json<Success>, Error> {
     let id = resolve(&state, &id).await?;
+    request.extensions_mut().insert(Changed(id.to_string()));
     let running = state.store.delete_workflow(id).await?.ok_or(NOT_FOUND)?;
     running.into_iter().for_each(|task| state.dispatch.abort(task, i32::MAX));
     state.dispatch.wake_beat();

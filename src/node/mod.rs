@@ -25,7 +25,7 @@ use crate::config::{Config, Role};
 use crate::dispatch::Dispatch;
 use crate::dispatch::health::Phase;
 use crate::domain::ids::NodeId;
-use crate::http::{self, ApiState};
+use crate::http::{self, ApiState, Keyring};
 use crate::mailbox::Mailbox;
 use crate::sources::HttpClient;
 use crate::store::migrate::{self, Upgraded};
@@ -126,7 +126,7 @@ impl Node {
             heartbeat::run(options::heartbeat(config), row.clone(), lease, dispatch.clone(), stop)
         });
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
-        let gateway = listener.map(|listener| start_gateway(config, &dispatch, listener)).transpose()?;
+        let gateway = listener.map(|listener| start_gateway(config, &dispatch, &runtime, listener)).transpose()?;
         let stop = options::stop(config);
         Ok(Self { dispatch, row, address, supervisors, beat, gateway, janitor, monitor, heartbeat, stop })
     }
@@ -155,9 +155,15 @@ fn start_supervisors(config: &Config, dispatch: &Dispatch, runtime: &Handle) -> 
     Ok(config.pools.iter().map(start).collect())
 }
 
-fn start_gateway(config: &Config, dispatch: &Dispatch, listener: TcpListener) -> anyhow::Result<Part<HttpGateway>> {
+fn start_gateway(
+    config: &Config,
+    dispatch: &Dispatch,
+    runtime: &Handle,
+    listener: TcpListener,
+) -> anyhow::Result<Part<HttpGateway>> {
     let state = ApiState {
         store: dispatch.store().clone(),
+        keyring: Keyring::start(dispatch.store().clone(), runtime),
         dispatch: dispatch.clone(),
         sources: HttpClient::new(options::sources(config))?,
         options: options::api(config),

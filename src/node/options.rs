@@ -149,6 +149,7 @@ pub(super) fn janitor(config: &Config) -> JanitorOptions {
             completed: config.janitor.completed,
             failed: config.janitor.failed,
             skips: config.janitor.skips,
+            audit: config.janitor.audit,
         },
     }
 }

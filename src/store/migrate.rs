@@ -23,7 +23,8 @@ const LOCK_LIMIT: &str = "SET lock_timeout = '15s'";
 
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
-                     workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes";
+                     workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes, api_keys, \
+                     audit";
 
 /// What an upgrade did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

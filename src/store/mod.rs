@@ -3,6 +3,8 @@
 //! Every statement is unnamed (`query_typed` and friends) and keeps no session state, so that all of it works through
 //! PgBouncer in transaction mode. A task's state changes only in a statement that names the state it leaves.
 
+pub mod api_key;
+pub mod audit;
 pub mod batch;
 pub mod beat;
 pub mod claim;

@@ -57,6 +57,14 @@ impl Store {
         self.delete_before("DELETE FROM schedule_skips WHERE created_at < $1", before).await
     }
 
+    /// Deletes rows of the audit trail of before a time.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn delete_audit(&self, before: DateTime<Utc>) -> Result<u64, Error> {
+        self.delete_before("DELETE FROM audit WHERE at < $1", before).await
+    }
+
     async fn delete_before(&self, statement: &'static str, before: DateTime<Utc>) -> Result<u64, Error> {
         self.run(move |connection| async move {
             Ok(connection.execute_typed(statement, &[(&before, Type::TIMESTAMPTZ)]).await?)

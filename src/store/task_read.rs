@@ -103,13 +103,13 @@ pub struct TaskFilter {
     pub text: Option<String>,
 }
 
-/// Where a page of tasks begins.
+/// Where a page of a list begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// After so many tasks.
+    /// After so many rows.
     Offset(i64),
-    /// After this task; no page shifts while new tasks come in.
-    After(DateTime<Utc>, TaskId),
+    /// After the row of this time and id; no page shifts while new rows come in.
+    After(DateTime<Utc>, Uuid),
 }
 
 /// Parameters 1 to 8 are the filter. With parameters of an unnamed statement the planner knows the values, so that
@@ -160,7 +160,7 @@ impl Store {
             let total = connection.query_typed_one(&count, &bound.params()).await?.try_get(0)?;
             let (offset, after_time, after_id) = match start {
                 Start::Offset(offset) => (offset, None, None),
-                Start::After(time, id) => (0, Some(time), Some(id.0)),
+                Start::After(time, id) => (0, Some(time), Some(id)),
             };
             let sql = format!(
                 "SELECT {COLUMNS} FROM tasks t WHERE {FILTER} \

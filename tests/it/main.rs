@@ -9,6 +9,7 @@ mod cli;
 mod discovery;
 mod harness;
 mod hive;
+mod keys;
 mod langflow;
 mod lifecycle;
 mod moving;

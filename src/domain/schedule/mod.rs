@@ -19,7 +19,7 @@ pub use cron::CronRule;
 pub use due::{Due, MAX_LISTED, due};
 pub use plan::{Made, Plan, Skipped, Standing, Unfinished, plan};
 pub use preview::{Occurrence, preview};
-pub use rule::{MAX_INTERVAL_DAYS, Rule, RuleError};
+pub use rule::{MAX_INTERVAL_DAYS, Rule, RuleError, parse_interval};
 
 /// Why a text is none of the names it could be.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

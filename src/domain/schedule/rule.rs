@@ -124,7 +124,11 @@ impl Rule {
     }
 }
 
-fn parse_interval(expr: &str) -> Result<TimeDelta, RuleError> {
+/// Reads a length of time: `30s`, `5m`, `2h`, `1d`.
+///
+/// # Errors
+/// It is none, or one that no interval may have.
+pub fn parse_interval(expr: &str) -> Result<TimeDelta, RuleError> {
     let unit = expr.chars().next_back().ok_or(RuleError::Interval)?;
     let seconds_each: i64 = match unit.to_ascii_lowercase() {
         's' => 1,

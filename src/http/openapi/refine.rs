@@ -3,12 +3,15 @@
 
 use serde_json::{Value, json};
 
+use crate::http::policy;
+
+use crate::domain::access::Scope;
 use crate::domain::schedule::{MissedPolicy, OverlapPolicy, ScheduleKind, ScheduleStatus};
 use crate::domain::source::SourceKind;
 use crate::domain::task::TaskStatus;
 
 /// Paths that are answered without a key, see `http/mod.rs`.
-pub(super) const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
+pub(in crate::http) const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
 
 /// Answers whose `id` other operations take as `id`: method and path, status, and the operations.
 const LINKS: &[(&str, &str, &str, &[&str])] = &[
@@ -174,9 +177,22 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     if operation.get("parameters").is_some() {
         refusals.push(("422", "ValidationBody", "Parts of the request can't be used"));
     }
-    if method != "get" {
-        refusals.push(("403", "ErrorBody", "A web page of another origin asks, and no key is configured"));
+    // A test wants a rule for every operation.
+    let rule = policy::find(&method.to_uppercase(), path);
+    let scope = rule.map_or(Scope::Admin, |rule| rule.scope);
+    operation["x-scope"] = scope.as_str().into();
+    if let Some(action) = rule.and_then(|rule| rule.action) {
+        operation["x-audit"] = action.into();
     }
+    let forbidden = match (scope, method) {
+        // Every key has this scope.
+        (Scope::Read, "get") => None,
+        (scope, "get") => Some(format!("The key lacks the scope `{scope}`")),
+        (scope, _) => Some(format!(
+            "The key lacks the scope `{scope}`, or a web page of another origin asks and no key is configured"
+        )),
+    };
+    refusals.extend(forbidden.as_deref().map(|forbidden| ("403", "ErrorBody", forbidden)));
     if path != "/" && path != "/api/v1/workers" {
         let description = "The database is away, or the service stops; try again after Retry-After seconds";
         refusals.push(("503", "ErrorBody", description));

@@ -9,7 +9,7 @@ use automagik_spark::dispatch::{Dispatch, DispatchOptions};
 use automagik_spark::domain::ids::NodeId;
 use automagik_spark::domain::retry::RetryOptions;
 use automagik_spark::domain::source::Secret;
-use automagik_spark::http::{ApiOptions, ApiState, serve};
+use automagik_spark::http::{ApiOptions, ApiState, Keyring, serve};
 use automagik_spark::mailbox::{Mailbox, MailboxOptions};
 use automagik_spark::simulate::{self, SimulateOptions, Simulated};
 use automagik_spark::sources::{HttpClient, HttpOptions};
@@ -107,7 +107,8 @@ impl TestApi {
         let sources = HttpClient::new(HttpOptions::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = ApiState { store, dispatch: dispatch.clone(), sources, options };
+        let keyring = Keyring::start(store.clone(), &runtime);
+        let state = ApiState { store, keyring, dispatch: dispatch.clone(), sources, options };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
@@ -122,6 +123,10 @@ impl TestApi {
             simulate::start(SimulateOptions { api_key: Secret::new(SOURCE_KEY), ..SimulateOptions::default() })
                 .unwrap();
         Self { servers, source, dispatch, sql, address, handle: receiver.await.unwrap() }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends a request as it is written here; nothing is added but `Host`, `Connection` and a length.

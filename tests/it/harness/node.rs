@@ -93,8 +93,22 @@ impl TestNode {
         self.log.lock().expect("nobody panics under this lock").join("\n")
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) async fn try_ask(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Result<Answer> {
-        let mut request = self.http.request(method, format!("{}{path}", self.url)).header("X-API-Key", API_KEY);
+        self.try_ask_as(API_KEY, method, path, body).await
+    }
+
+    pub(crate) async fn try_ask_as(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url)).header("X-API-Key", key);
         if let Some(body) = body {
             request = request.json(body);
         }

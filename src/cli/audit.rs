@@ -1,0 +1,108 @@
+//! `audit`: who changed what.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::render::{field, relative, text, time};
+use super::table::Column::{Drop, Keep, Shrink};
+use super::{Error, Session};
+use crate::domain::clock::now;
+
+/// What to do with the audit trail.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Newest first
+    List(ListArgs),
+}
+
+/// Which changes to list.
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    /// Only by this key (its name), or by `configured key`
+    #[arg(long)]
+    actor: Option<String>,
+    /// Only this action, for example `source.create`
+    #[arg(long)]
+    action: Option<String>,
+    /// Only of this kind of thing: source, workflow, schedule, task, key
+    #[arg(long = "type", value_name = "TYPE")]
+    entity_type: Option<String>,
+    /// Only of the thing with this id
+    #[arg(long = "entity", value_name = "ID")]
+    entity_id: Option<String>,
+    /// Only from this time on, for example 2026-11-24T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    /// How many to pass over
+    #[arg(long)]
+    offset: Option<u64>,
+}
+
+pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error> {
+    let Command::List(args) = command;
+    let answer = session
+        .client
+        .get(&["audit"])
+        .query("actor", args.actor)
+        .query("action", args.action)
+        .query("entity_type", args.entity_type)
+        .query("entity_id", args.entity_id)
+        .query("since", args.since)
+        .query("until", args.until)
+        .query("limit", Some(args.limit))
+        .query("offset", args.offset)
+        .send()
+        .await?;
+    if session.out.is_json() {
+        return session.out.json(&answer);
+    }
+    let now = now();
+    let rows = answer.items().iter().map(|row| {
+        vec![
+            relative(time(row, "at"), now),
+            field(row, "actor"),
+            field(row, "action"),
+            // Whole: it is what --entity takes.
+            field(row, "entity_id"),
+            field(row, "remote"),
+            what(&row["summary"]),
+        ]
+    });
+    let columns = [Keep("AT"), Shrink("ACTOR"), Keep("ACTION"), Keep("ENTITY"), Drop("FROM"), Shrink("WHAT")];
+    session.out.rows(&columns, rows.collect(), "nothing was changed")?;
+    session.out.page_hint(&answer);
+    Ok(())
+}
+
+/// A summary in a line: `name=flow url=http://h (api_key)`.
+fn what(summary: &Value) -> String {
+    let mut words = Vec::new();
+    for (name, value) in summary.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(fields) => words.extend(fields.iter().map(|(name, value)| format!("{name}={}", text(value)))),
+            Value::Array(names) => words.push(format!("({})", names.iter().map(text).collect::<Vec<_>>().join(", "))),
+            value => words.push(format!("{name}={}", text(value))),
+        }
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_summary_fits_a_line() {
+        let summary = json!({"status": "active", "changed": {"name": "flow", "priority": 3}, "not_shown": ["api_key"]});
+        assert_eq!(what(&summary), "status=active name=flow priority=3 (api_key)");
+        assert_eq!(what(&Value::Null), "");
+    }
+}

@@ -1,0 +1,249 @@
+//! Keys of the API: their hashes, never the keys.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::{Error, Store};
+use crate::domain::access::{KeyHash, KeyName, Scope};
+use crate::domain::clock;
+use crate::domain::ids::KeyId;
+
+/// Most keys that are not revoked: every node holds them in memory.
+pub const KEYS_MAX: i64 = 1_000;
+
+const COLUMNS: &str = "id, name, prefix, scope, created_by, created_at, expires_at, revoked_at, last_used_at";
+
+/// How much later than the last noted use another one is noted.
+const NOTED_AFTER: &str = "interval '1 minute'";
+
+/// A key to store.
+#[derive(Clone, Debug)]
+pub struct KeyDraft {
+    /// What it is called.
+    pub name: KeyName,
+    /// Its visible beginning.
+    pub prefix: String,
+    /// Its hash.
+    pub hash: KeyHash,
+    /// What it may do.
+    pub scope: Scope,
+    /// Who made it.
+    pub created_by: String,
+    /// When it ends; none is never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A stored key, as it may be shown.
+#[derive(Clone, Debug)]
+pub struct KeyRecord {
+    /// Its id.
+    pub id: KeyId,
+    /// What it is called.
+    pub name: String,
+    /// Its visible beginning.
+    pub prefix: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends or ended; none is never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// What a request with a key is checked against.
+#[derive(Clone, Debug)]
+pub struct LiveKey {
+    /// Its id.
+    pub id: KeyId,
+    /// What it is called.
+    pub name: String,
+    /// Its hash.
+    pub hash: KeyHash,
+    /// What it may do.
+    pub scope: Scope,
+    /// When it ends; none is never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The last noted use.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// What came of adding a key.
+#[derive(Debug)]
+pub enum Added {
+    /// It is stored.
+    Done(KeyRecord),
+    /// Another key that is not revoked has the name.
+    NameTaken,
+    /// There are [`KEYS_MAX`] keys.
+    Full,
+}
+
+/// What came of revoking a key.
+#[derive(Debug)]
+pub enum Revoked {
+    /// It is revoked from now on.
+    Done(KeyRecord),
+    /// It was revoked before.
+    Already,
+    /// There is no such key.
+    Unknown,
+}
+
+impl Store {
+    /// Stores a key.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn add_key(&self, draft: KeyDraft) -> Result<Added, Error> {
+        let (id, now) = (KeyId::generate(), clock::now());
+        let added = self
+            .run(move |connection| async move {
+                let sql = format!(
+                    "INSERT INTO api_keys (id, name, prefix, hash, scope, created_by, created_at, expires_at)
+                     SELECT $1, $2, $3, $4, $5, $6, $7, $8
+                      WHERE (SELECT count(*) FROM api_keys WHERE revoked_at IS NULL) < {KEYS_MAX}
+                     RETURNING {COLUMNS}"
+                );
+                let (name, hash, scope) = (draft.name.as_str(), draft.hash.0.as_slice(), draft.scope.as_str());
+                let params: [_; 8] = [
+                    (&id.0 as _, Type::UUID),
+                    (&name as _, Type::TEXT),
+                    (&draft.prefix as _, Type::TEXT),
+                    (&hash as _, Type::BYTEA),
+                    (&scope as _, Type::TEXT),
+                    (&draft.created_by as _, Type::TEXT),
+                    (&now as _, Type::TIMESTAMPTZ),
+                    (&draft.expires_at as _, Type::TIMESTAMPTZ),
+                ];
+                let row = connection.query_typed_opt(&sql, &params).await?;
+                row.as_ref().map(KeyRecord::from_row).transpose()
+            })
+            .await;
+        match added {
+            Ok(Some(key)) => Ok(Added::Done(key)),
+            Ok(None) => Ok(Added::Full),
+            Err(error) if error.is_duplicate("api_keys_name") => Ok(Added::NameTaken),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keys, newest first, without the revoked ones unless they are asked for; and how many there are in all.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn keys(&self, revoked_too: bool, offset: i64, limit: i64) -> Result<(Vec<KeyRecord>, i64), Error> {
+        self.run(move |connection| async move {
+            let count = "SELECT count(*) FROM api_keys WHERE $1 OR revoked_at IS NULL";
+            let total = connection.query_typed_one(count, &[(&revoked_too, Type::BOOL)]).await?.try_get(0)?;
+            let sql = format!(
+                "SELECT {COLUMNS} FROM api_keys WHERE $1 OR revoked_at IS NULL
+                  ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3"
+            );
+            let params: [_; 3] =
+                [(&revoked_too as _, Type::BOOL), (&limit as _, Type::INT8), (&offset as _, Type::INT8)];
+            let rows = connection.query_typed(&sql, &params).await?;
+            Ok((rows.iter().map(KeyRecord::from_row).collect::<Result<_, _>>()?, total))
+        })
+        .await
+    }
+
+    /// Revokes a key. Its row stays, so that the audit trail can be read.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn revoke_key(&self, id: KeyId) -> Result<Revoked, Error> {
+        let now = clock::now();
+        self.run(move |connection| async move {
+            let sql =
+                format!("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING {COLUMNS}");
+            let params: [_; 2] = [(&id.0 as _, Type::UUID), (&now as _, Type::TIMESTAMPTZ)];
+            if let Some(row) = connection.query_typed_opt(&sql, &params).await? {
+                return Ok(Revoked::Done(KeyRecord::from_row(&row)?));
+            }
+            let sql = "SELECT 1 FROM api_keys WHERE id = $1";
+            let there = connection.query_typed_opt(sql, &[(&id.0, Type::UUID)]).await?.is_some();
+            Ok(if there { Revoked::Already } else { Revoked::Unknown })
+        })
+        .await
+    }
+
+    /// Every key that opens the API now, and whether any key, live or not, was ever stored.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn live_keys(&self) -> Result<(Vec<LiveKey>, bool), Error> {
+        let now = clock::now();
+        self.run(move |connection| async move {
+            let sql = "SELECT id, name, hash, scope, expires_at, last_used_at FROM api_keys
+                        WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)";
+            let rows = connection.query_typed(sql, &[(&now, Type::TIMESTAMPTZ)]).await?;
+            if rows.is_empty() {
+                let any = connection.query_typed_one("SELECT EXISTS (SELECT 1 FROM api_keys)", &[]).await?;
+                return Ok((Vec::new(), any.try_get(0)?));
+            }
+            Ok((rows.iter().map(LiveKey::from_row).collect::<Result<_, _>>()?, true))
+        })
+        .await
+    }
+
+    /// Notes when keys were last used. What another node noted less than a minute before stays.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn note_key_uses(&self, uses: Vec<(KeyId, DateTime<Utc>)>) -> Result<(), Error> {
+        self.run(move |connection| async move {
+            let (ids, times): (Vec<Uuid>, Vec<DateTime<Utc>>) = uses.into_iter().map(|(id, at)| (id.0, at)).unzip();
+            let sql = format!(
+                "UPDATE api_keys k SET last_used_at = u.at
+                   FROM unnest($1::uuid[], $2::timestamptz[]) AS u (id, at)
+                  WHERE k.id = u.id AND (k.last_used_at IS NULL OR k.last_used_at <= u.at - {NOTED_AFTER})"
+            );
+            let params: [_; 2] = [(&ids as _, Type::UUID_ARRAY), (&times as _, Type::TIMESTAMPTZ_ARRAY)];
+            connection.execute_typed(&sql, &params).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl KeyRecord {
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: KeyId(row.try_get(0)?),
+            name: row.try_get(1)?,
+            prefix: row.try_get(2)?,
+            scope: read_scope(row.try_get(3)?)?,
+            created_by: row.try_get(4)?,
+            created_at: row.try_get(5)?,
+            expires_at: row.try_get(6)?,
+            revoked_at: row.try_get(7)?,
+            last_used_at: row.try_get(8)?,
+        })
+    }
+}
+
+impl LiveKey {
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        let hash: &[u8] = row.try_get(2)?;
+        Ok(Self {
+            id: KeyId(row.try_get(0)?),
+            name: row.try_get(1)?,
+            hash: KeyHash(hash.try_into().map_err(|_| Error::Unreadable("the hash of a key".to_owned()))?),
+            scope: read_scope(row.try_get(3)?)?,
+            expires_at: row.try_get(4)?,
+            last_used_at: row.try_get(5)?,
+        })
+    }
+}
+
+fn read_scope(text: &str) -> Result<Scope, Error> {
+    text.parse().map_err(|error| Error::Unreadable(format!("{error}")))
+}
