@@ -19,7 +19,7 @@ const MIGRATION_LOCK: i64 = 0x5350_4152_4b4d_4947;
 
 /// How long a migration waits for a table that another program uses. Programs that leave transactions open (the Python
 /// service does) would otherwise keep it waiting for ever, and everybody else behind it.
-const LOCK_LIMIT: &str = "SET lock_timeout = '15s'";
+const LOCK_LIMIT: &str = "SET lock_timeout = '5s'";
 
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
@@ -82,7 +82,7 @@ fn migration_error(error: refinery::Error) -> Error {
     while let Some(inner) = cause {
         let code = inner.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
         if code == Some(&SqlState::LOCK_NOT_AVAILABLE) {
-            let message = "another program uses the tables and did not let go of them within 15 s; stop it (a Python \
+            let message = "another program uses the tables and did not let go of them within 5 s; stop it (a Python \
                            service: API, worker and beat), then try again; the step was rolled back";
             return Error::Migration(message.to_owned());
         }

@@ -232,7 +232,8 @@ impl Store {
             }
             let sql = format!(
                 "UPDATE schedules SET workflow_id = $2, schedule_type = $3, schedule_expr = $4, input_value = $5::json,
-                        params = $6::json, status = $7, status_reason = NULL, timezone = $8, missed_policy = $9,
+                        params = $6::json, status = $7,
+                        status_reason = CASE WHEN status = $7 THEN status_reason END, timezone = $8, missed_policy = $9,
                         overlap_policy = $10, jitter_s = $11, expires_s = $12, queue = $13, priority = $14,
                         next_run_at = $15, updated_at = $16
                   WHERE id = $1 RETURNING {COLUMNS}"
