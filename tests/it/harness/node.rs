@@ -93,10 +93,6 @@ impl TestNode {
         self.log.lock().expect("nobody panics under this lock").join("\n")
     }
 
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
     pub(crate) async fn try_ask(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Result<Answer> {
         self.try_ask_as(API_KEY, method, path, body).await
     }
