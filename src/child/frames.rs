@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
 
+use crate::domain::adapter::Adapters;
 use crate::domain::ids::TaskId;
 use crate::domain::outcome::Outcome;
 use crate::domain::source::Endpoint;
@@ -31,13 +32,15 @@ pub enum FromChild {
     Ended(AttemptKey, Outcome),
 }
 
-/// Limits of the child's HTTP client.
+/// What a child needs to know before its first attempt: it reads no files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StartChild {
     /// Largest answer of a source.
     pub max_answer_bytes: usize,
     /// How long connecting to a source may take.
     pub connect_timeout: Duration,
+    /// What sources of kind `http` may name. They change with a restart only, so they need not travel with each attempt.
+    pub adapters: Adapters,
 }
 
 /// Which attempt of which task.

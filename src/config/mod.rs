@@ -3,6 +3,7 @@
 //!
 //! Only `node` and `cli` take a [`Config`]; what is below them takes options of its own.
 
+mod adapters;
 mod api;
 mod env;
 mod error;
@@ -34,6 +35,7 @@ pub use self::service::{BeatConfig, JanitorConfig, LogConfig, LogFormat, Monitor
 pub use self::worker::WorkerConfig;
 
 use self::read::Reader;
+use crate::domain::adapter::Adapters;
 
 /// The configuration, validated.
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub struct Config {
     pub encryption_key: EncryptionKey,
     /// The API.
     pub api: ApiConfig,
+    /// What sources of type `http` may name.
+    pub adapters: Adapters,
     /// PostgreSQL.
     pub database: DatabaseConfig,
     /// Redis.
@@ -115,6 +119,7 @@ impl Config {
             encryption_key: place::encryption_key(&mut reader, &state_dir),
             state_dir,
             api,
+            adapters: adapters::read(&mut reader, loaded.home.as_deref()),
             database: DatabaseConfig::read(&mut reader),
             redis: RedisConfig::read(&mut reader),
             worker: WorkerConfig::read(&mut reader),

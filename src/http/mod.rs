@@ -3,6 +3,7 @@
 //! Handlers read a request, call a use case of `dispatch` or the store, and show what came of it; they never hold an
 //! actor's address. What can go wrong becomes an answer in one table, `error.rs`.
 
+pub mod adapter;
 mod auth;
 mod body;
 mod cors;
@@ -19,6 +20,7 @@ pub mod schedule;
 pub mod schedule_body;
 mod shown;
 pub mod source;
+pub mod source_body;
 pub mod state;
 pub mod task;
 pub mod worker;
@@ -93,6 +95,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
         .service(
             web::scope("/api/v1")
                 .configure(sources)
+                .service(resource("/adapters", "GET").route(get().to(adapter::list)))
                 .configure(workflows)
                 .configure(tasks)
                 .configure(schedules)

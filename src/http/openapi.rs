@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
-use super::{health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
+use super::{adapter, health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
 
 const URL: &str = "/api/v1/openapi.json";
 /// Paths that are answered without a key, see `mod.rs`.
@@ -23,7 +23,7 @@ const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"]
     ),
     paths(
         health::report, health::live, health::ready, health::root, metrics::scrape,
-        source::create, source::list, source::get, source::patch, source::delete,
+        source::create, source::list, source::get, source::patch, source::delete, adapter::list,
         workflow::list, workflow::get, workflow::delete, remote::list, remote::get, remote::sync, run::run,
         task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task::logs,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
@@ -85,7 +85,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     if method != "get" {
         refusals.push(("403", "A web page of another origin asks, and no key is configured"));
     }
-    if path != "/" && path != "/api/v1/workers" {
+    if path != "/" && path != "/api/v1/workers" && path != "/api/v1/adapters" {
         refusals.push(("503", "The database is away, or the service stops; try again after Retry-After seconds"));
     }
     if operation.get("requestBody").is_some() {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use crate::dispatch::Dispatch;
+use crate::domain::adapter::Adapters;
 use crate::domain::schedule::{MissedPolicy, OverlapPolicy};
-use crate::domain::source::Secret;
-use crate::sources::HttpClient;
+use crate::domain::source::{Endpoint, Secret};
+use crate::sources::{self, HttpClient, WorkflowSource};
 use crate::store::Store;
 
 /// What handlers work with: cheap to clone.
@@ -23,9 +24,18 @@ pub struct ApiState {
     pub options: ApiOptions,
 }
 
+impl ApiState {
+    /// What speaks to a source.
+    pub(super) fn connect(&self, endpoint: Endpoint) -> Result<Box<dyn WorkflowSource>, sources::Error> {
+        sources::connect(endpoint, self.sources.clone(), &self.options.adapters)
+    }
+}
+
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
+    /// What sources of type `http` may name.
+    pub adapters: Adapters,
     /// Any of these opens the API; none at all leaves it open, and the service on loopback.
     pub api_keys: Vec<Secret>,
     /// Origins whose pages may call the API; `*` is every one, without credentials.
@@ -63,6 +73,7 @@ pub struct ApiOptions {
 impl Default for ApiOptions {
     fn default() -> Self {
         Self {
+            adapters: Adapters::default(),
             api_keys: Vec::new(),
             cors_origins: vec!["http://localhost:3000".to_owned(), "http://localhost:8883".to_owned()],
             open_metrics: true,

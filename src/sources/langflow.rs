@@ -186,7 +186,8 @@ mod tests {
     use crate::sources::HttpOptions;
 
     fn langflow(url: &str, key: &str) -> Result<Langflow, Error> {
-        let endpoint = Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key: Secret::new(key) };
+        let api_key = Secret::new(key);
+        let endpoint = Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key, adapter: None };
         Langflow::new(&endpoint, HttpClient::new(HttpOptions::default()).expect("a client"))
     }
 

@@ -1,7 +1,7 @@
 //! The command line, run as a process against a scripted service: what it asks, what it prints, how it ends.
 
 mod commands;
-mod script;
+pub(crate) mod script;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
