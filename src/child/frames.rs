@@ -73,8 +73,8 @@ pub struct RunAttempt {
     pub soft_limit: Duration,
 }
 
-/// Room for an answer's JSON, its text again with every character escaped, and the rest of a frame.
-const FRAME_OVERHEAD_BYTES: usize = 64 * 1024;
+/// Room for what a frame holds beside an answer; in the first one that is the adapters.
+const FRAME_OVERHEAD_BYTES: usize = 64 * 1024 + Adapters::MAX_BYTES;
 
 /// The codec of both sides. A frame holds an answer of `max_answer_bytes` and its text, whose escaping may take six
 /// bytes for one; inputs are smaller.

@@ -35,9 +35,6 @@ pub enum Error {
     Http(#[from] sources::Error),
 }
 
-/// Limit of the first frame, which brings the real limit, and the adapters.
-const FIRST_FRAME_BYTES: usize = 32 * 1024 * 1024;
-
 /// Serves the executor at the other end of standard input until it closes the socket.
 ///
 /// # Errors
@@ -47,7 +44,8 @@ pub fn serve() -> Result<(), Error> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(io::Error::from)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut frames = Framed::new(socket()?, codec(FIRST_FRAME_BYTES));
+        // The first frame holds no answer, and brings the real limit.
+        let mut frames = Framed::new(socket()?, codec(0));
         let Some(first) = frames.next().await else { return Ok(()) };
         let ToChild::Start(start) = decode(&first?)? else { return Ok(()) };
         *frames.codec_mut() = codec(start.max_answer_bytes);

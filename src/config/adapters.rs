@@ -12,8 +12,6 @@ use crate::domain::adapter::{Adapter, Adapters};
 const DIRECTORY: &str = "sources.adapters_dir";
 /// Largest file that is read: a hundred times what an adapter needs.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
-/// Most files. Every child is told all adapters when it starts.
-const MAX_FILES: usize = 100;
 
 /// The adapters that are built in, and over them those of the directory. `home` is where the operator's file stands.
 pub(super) fn read(reader: &mut Reader, home: Option<&Path>) -> Adapters {
@@ -23,6 +21,10 @@ pub(super) fn read(reader: &mut Reader, home: Option<&Path>) -> Adapters {
             Ok(adapter) => adapters.insert(adapter),
             Err(problems) => reader.problems.extend(problems),
         }
+    }
+    let is_small = serde_json::to_vec(&adapters).is_ok_and(|json| json.len() <= Adapters::MAX_BYTES);
+    if !is_small {
+        reader.problem(DIRECTORY, format!("all adapters together are larger than {} bytes", Adapters::MAX_BYTES));
     }
     adapters
 }
@@ -39,12 +41,6 @@ fn files(reader: &mut Reader, home: Option<&Path>) -> Vec<PathBuf> {
         }
     }
     match list(&directory) {
-        Ok(files) if files.len() > MAX_FILES => {
-            let message =
-                format!("{} holds {} adapters; at most {MAX_FILES} are read", directory.display(), files.len());
-            reader.problem(DIRECTORY, message);
-            Vec::new()
-        }
         Ok(files) => files,
         Err(error) => {
             reader.problem(DIRECTORY, format!("{} can't be read: {error}", directory.display()));

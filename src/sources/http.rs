@@ -19,7 +19,7 @@ use super::call::CallError;
 use super::client::Request;
 use super::{Error, HttpClient, RunRequest, WorkflowSource, detail};
 use crate::domain::adapter::{
-    Accept, Adapter, Adapters, Call, FillError, FixedFlow, Flows, Listed, Poll, PollPlace, Validate, Values,
+    self, Accept, Adapter, Adapters, Call, FillError, FixedFlow, Flows, Listed, Poll, PollPlace, Validate, Values,
 };
 use crate::domain::outcome::{Answer, Failure, FailureClass, Outcome};
 use crate::domain::source::Endpoint;
@@ -41,7 +41,9 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(endpoint: &Endpoint, http: HttpClient, adapters: &Adapters) -> Result<Self, Error> {
-        let name = endpoint.adapter.as_deref().unwrap_or_default();
+        let name = endpoint.adapter.as_deref().ok_or_else(|| {
+            Error::Adapter(format!("the source names no adapter: give it one of {}", adapters.names()))
+        })?;
         let adapter = adapters.get(name).ok_or_else(|| {
             Error::Adapter(format!(
                 "there is no adapter `{name}` here: put {name}.toml back into the directory sources.adapters_dir and \
@@ -95,12 +97,15 @@ impl Http {
         more: Option<(&str, &str)>,
         timeout: Option<Duration>,
     ) -> Result<Vec<u8>, CallError> {
-        let body = call.body.as_ref().map(|body| body.fill(values)).transpose();
+        let body = call.body.as_ref().map(|body| -> Result<Vec<u8>, CallError> {
+            let body = body.fill(values).map_err(|error| CallError::Request(error.to_string()))?;
+            serde_json::to_vec(&body).map_err(|error| CallError::Request(error.to_string()))
+        });
         let request = Request {
-            method: Method::from_bytes(call.method.as_str().as_bytes()).unwrap_or(Method::GET),
+            method: method(call),
             url: self.url(call, values, more)?,
             headers: &self.headers(call, values)?,
-            body: body.map_err(|error| CallError::Request(error.to_string()))?,
+            body: body.transpose()?,
             timeout,
         };
         self.http.call(request).await.map_err(|error| self.hide(error))
@@ -206,12 +211,11 @@ impl Http {
         let how = &self.adapter.run;
         let body = self.call(&how.call, &values, None, None).await?;
         let said = answer::read(body, how.accept).map_err(CallError::Unusable)?;
-        match (answer::judge(said, how), &how.poll) {
-            (Verdict::Done(answer), _) => Ok(answer),
-            (Verdict::GoesOn(said), Some(poll)) => self.follow(said, poll, &values).await,
-            (Verdict::Failed(why), _) => Err(failed(&why)),
-            (Verdict::Unusable(why), _) => Err(CallError::Unusable(why).into()),
-            (Verdict::GoesOn(said), None) => Err(CallError::Unusable(detail::shorten(said.json.get())).into()),
+        match answer::judge(said, how, true) {
+            Verdict::Done(answer) => Ok(answer),
+            Verdict::Failed(why) => Err(failed(&why)),
+            Verdict::Unusable(why) => Err(CallError::Unusable(why).into()),
+            Verdict::GoesOn(said, poll) => self.follow(said, poll, &values).await,
         }
     }
 
@@ -226,10 +230,10 @@ impl Http {
                 Ok(body) => answer::read(body, Accept::default()).map_err(CallError::Unusable),
                 Err(error) => Err(self.hide(error)),
             };
-            match said.map(|said| answer::judge(said, &self.adapter.run)) {
+            match said.map(|said| answer::judge(said, &self.adapter.run, false)) {
                 Ok(Verdict::Done(answer)) => return Ok(answer),
                 Ok(Verdict::Failed(why)) => return Err(failed(&why)),
-                Ok(Verdict::GoesOn(_)) => failures = 0,
+                Ok(Verdict::GoesOn(..)) => failures = 0,
                 Ok(Verdict::Unusable(why)) => {
                     return Err(Failure::from(CallError::Unusable(why)).outcome_unknown());
                 }
@@ -269,6 +273,16 @@ impl Http {
                 Ok((url, self.headers(&self.adapter.run.call, values)?))
             }
         }
+    }
+}
+
+fn method(call: &Call) -> Method {
+    match call.method {
+        adapter::Method::Get => Method::GET,
+        adapter::Method::Options => Method::OPTIONS,
+        adapter::Method::Patch => Method::PATCH,
+        adapter::Method::Post => Method::POST,
+        adapter::Method::Put => Method::PUT,
     }
 }
 

@@ -216,4 +216,10 @@ async fn an_adapter_that_is_gone_is_an_error_that_says_what_to_do() {
     for telling in ["`gone`", "gone.toml", "sources.adapters_dir", "n8n, rest, webhook"] {
         assert!(text.contains(telling), "{text}");
     }
+    // As in a database of the Python service.
+    let endpoint =
+        Endpoint { kind: SourceKind::Http, url: "http://h".to_owned(), api_key: Secret::default(), adapter: None };
+    let client = HttpClient::new(HttpOptions::default()).unwrap();
+    let error = connect(endpoint, client, &Adapters::default()).err().expect("refused");
+    assert!(error.to_string().contains("names no adapter: give it one of n8n, rest, webhook"), "{error}");
 }

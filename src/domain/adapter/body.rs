@@ -35,14 +35,13 @@ impl BodyTemplate {
         Node::read(value, allowed).map(Self)
     }
 
-    /// The body with its values.
+    /// The body with its values, to be written as JSON.
     ///
     /// # Errors
     /// A value is missing.
-    pub fn fill(&self, values: &Values<'_>) -> Result<Vec<u8>, FillError> {
+    pub fn fill<'a>(&'a self, values: &'a Values<'a>) -> Result<impl Serialize + 'a, FillError> {
         self.0.check(values)?;
-        // Writing JSON to memory fails only where a value refuses, and these don't.
-        Ok(serde_json::to_vec(&Filled { node: &self.0, values }).unwrap_or_default())
+        Ok(Filled { node: &self.0, values })
     }
 }
 
@@ -131,8 +130,8 @@ mod tests {
 
     fn fill(body: &str, input: &str) -> String {
         let values = Values { input: Some(input), session_id: Some("s"), ..Values::default() };
-        let body = BodyTemplate::parse(body, ALLOWED).expect("a body").fill(&values).expect("filled");
-        String::from_utf8(body).expect("UTF-8")
+        let body = BodyTemplate::parse(body, ALLOWED).expect("a body");
+        serde_json::to_string(&body.fill(&values).expect("filled")).expect("JSON")
     }
 
     #[test]
@@ -171,8 +170,8 @@ mod tests {
             let error = BodyTemplate::parse(body, ALLOWED).expect_err("refused");
             assert!(error.contains(telling), "{error}");
         }
-        let missing = BodyTemplate::parse(r#"["{{session_id}}"]"#, ALLOWED).expect("a body").fill(&Values::default());
-        assert_eq!(missing, Err(FillError::Missing("session_id")));
+        let body = BodyTemplate::parse(r#"["{{session_id}}"]"#, ALLOWED).expect("a body");
+        assert_eq!(body.fill(&Values::default()).err(), Some(FillError::Missing("session_id")));
     }
 
     proptest! {

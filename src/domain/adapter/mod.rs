@@ -252,21 +252,24 @@ pub enum PollPlace {
 
 /// The adapters that a service knows, by name. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Adapters(BTreeMap<String, Arc<Adapter>>);
+pub struct Adapters(Arc<BTreeMap<String, Arc<Adapter>>>);
 
 impl Adapters {
+    /// Most bytes that they may be as JSON: every child is told them when it starts.
+    pub const MAX_BYTES: usize = 1024 * 1024;
+
     /// Those that are built in.
     pub fn shipped() -> Self {
         let read = |(name, text): (&str, &str)| {
             let adapter = Adapter::read(name, BUILT_IN, text).expect("shipped adapters are sound: a test reads them");
             (name.to_owned(), Arc::new(adapter))
         };
-        Self(SHIPPED.into_iter().map(read).collect())
+        Self(Arc::new(SHIPPED.into_iter().map(read).collect()))
     }
 
     /// Adds an adapter, or puts it in the place of the one with its name.
     pub fn insert(&mut self, adapter: Adapter) {
-        self.0.insert(adapter.name.clone(), Arc::new(adapter));
+        Arc::make_mut(&mut self.0).insert(adapter.name.clone(), Arc::new(adapter));
     }
 
     /// The adapter with a name.

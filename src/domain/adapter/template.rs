@@ -75,7 +75,9 @@ impl<'a> Values<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FillError {
     /// There is no value for a placeholder.
-    #[error("the workflow has no {0}, which its adapter needs")]
+    #[error(
+        "the workflow has no {0}, which its adapter needs; sync it again once its flow has one, or name one with the sync"
+    )]
     Missing(&'static str),
     /// The value would change which path is called.
     #[error("the {name} {value:?} can't be part of a path")]

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The least that works: what docs/ADAPTERS.md shows as ten lines.
+/// The least that works.
 const SMALL: &str = r#"
 description = "Reports"
 [auth]
@@ -35,6 +35,15 @@ fn the_shipped_adapters_are_sound() {
     assert!(
         shipped.get("webhook").is_some_and(|webhook| matches!(&webhook.flows, Flows::Fixed(flows) if flows.len() == 1))
     );
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_sound() {
+    let parts: Vec<&str> = include_str!("../../../docs/ADAPTERS.md").split("```toml\n").skip(1).collect();
+    assert_eq!(parts.len(), 2);
+    for part in parts {
+        good(part.split("```").next().unwrap_or_default());
+    }
 }
 
 #[test]

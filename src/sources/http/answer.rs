@@ -4,7 +4,7 @@
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::domain::adapter::pointer::{self, Pointers};
-use crate::domain::adapter::{Accept, Inputs, Listed, Run};
+use crate::domain::adapter::{Accept, Inputs, Listed, Poll, Run};
 use crate::domain::outcome::Answer;
 use crate::domain::workflow::{FlowComponent, RemoteFlow};
 use crate::sources::detail;
@@ -19,12 +19,12 @@ pub(super) struct Said {
 
 /// What an answer to a run means.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Verdict<'a> {
     Done(Answer),
     /// The flow ran and failed, for this reason.
     Failed(String),
-    /// It is not over.
-    GoesOn(Said),
+    /// It is not over, and this is how it is followed.
+    GoesOn(Said, &'a Poll),
     /// It is not what the adapter says.
     Unusable(String),
 }
@@ -60,26 +60,27 @@ pub(super) fn json(body: String) -> Result<Box<RawValue>, String> {
     RawValue::from_string(body).map_err(|error| error.to_string())
 }
 
-/// What an answer means.
-pub(super) fn judge(said: Said, run: &Run) -> Verdict {
+/// What the first answer to a run means, or (`is_first` false) one to a question about it.
+pub(super) fn judge(said: Said, run: &Run, is_first: bool) -> Verdict<'_> {
     match &run.state {
         None => match said.text.is_none().then(|| reason(&said.json, run)).flatten() {
             Some(reason) => Verdict::Failed(reason),
             None => done(said, run),
         },
-        Some(state) => match state.status.text(&said.json) {
-            Some(status) if state.success.contains(&status) => done(said, run),
-            Some(status) if state.failure.contains(&status) || run.poll.is_none() => {
+        Some(state) => match (state.status.text(&said.json), &run.poll) {
+            (Some(status), _) if state.success.contains(&status) => done(said, run),
+            (Some(status), Some(poll)) if !state.failure.contains(&status) => Verdict::GoesOn(said, poll),
+            (Some(status), _) => {
                 Verdict::Failed(reason(&said.json, run).unwrap_or_else(|| format!("it says {status:?}")))
             }
-            Some(_) => Verdict::GoesOn(said),
-            None if run.poll.is_some() => Verdict::GoesOn(said),
-            None => Verdict::Unusable(nothing_at("status", &state.status, &said.json)),
+            // Many engines say no more at first than what the run is called.
+            (None, Some(poll)) if is_first => Verdict::GoesOn(said, poll),
+            (None, _) => Verdict::Unusable(nothing_at("status", &state.status, &said.json)),
         },
     }
 }
 
-fn done(said: Said, run: &Run) -> Verdict {
+fn done(said: Said, run: &Run) -> Verdict<'static> {
     let named = || run.result.as_ref().and_then(|result| result.text(&said.json));
     let text = said.text.clone().or_else(named).unwrap_or_else(|| pointer::text(&said.json));
     Verdict::Done(Answer { output: said.json, text })
@@ -147,15 +148,19 @@ mod tests {
     }
 
     fn verdict(body: &str, more: &str) -> String {
+        verdict_of(body, more, true)
+    }
+
+    fn verdict_of(body: &str, more: &str, is_first: bool) -> String {
         let run = run(more);
         let said = match read(body.as_bytes().to_vec(), run.accept) {
             Ok(said) => said,
             Err(why) => return format!("refused: {why}"),
         };
-        match judge(said, &run) {
+        match judge(said, &run, is_first) {
             Verdict::Done(answer) => format!("done: {} {}", answer.text, answer.output.get()),
             Verdict::Failed(why) => format!("failed: {why}"),
-            Verdict::GoesOn(_) => "goes on".to_owned(),
+            Verdict::GoesOn(..) => "goes on".to_owned(),
             Verdict::Unusable(why) => format!("unusable: {why}"),
         }
     }
@@ -210,6 +215,8 @@ mod tests {
             assert!(verdict(body, state).starts_with(without), "{body}: {}", verdict(body, state));
             assert!(verdict(body, poll).starts_with(with), "{body}: {}", verdict(body, poll));
         }
+        assert_eq!(verdict_of(r#"{"s":"queued"}"#, poll, false), "goes on");
+        assert!(verdict_of(r#"{"id":1}"#, poll, false).starts_with("unusable: there is no status"));
     }
 
     fn listed(more: &str) -> Listed {
