@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
 
+use crate::domain::adapter::Adapters;
 use crate::domain::ids::TaskId;
 use crate::domain::outcome::Outcome;
 use crate::domain::source::Endpoint;
@@ -31,13 +32,15 @@ pub enum FromChild {
     Ended(AttemptKey, Outcome),
 }
 
-/// Limits of the child's HTTP client.
+/// What a child needs to know before its first attempt: it reads no files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StartChild {
     /// Largest answer of a source.
     pub max_answer_bytes: usize,
     /// How long connecting to a source may take.
     pub connect_timeout: Duration,
+    /// What sources of kind `http` may name. They change with a restart only, so they need not travel with each attempt.
+    pub adapters: Adapters,
 }
 
 /// Which attempt of which task.
@@ -70,8 +73,8 @@ pub struct RunAttempt {
     pub soft_limit: Duration,
 }
 
-/// Room for an answer's JSON, its text again with every character escaped, and the rest of a frame.
-const FRAME_OVERHEAD_BYTES: usize = 64 * 1024;
+/// Room for what a frame holds beside an answer; in the first one that is the adapters.
+const FRAME_OVERHEAD_BYTES: usize = 64 * 1024 + Adapters::MAX_BYTES;
 
 /// The codec of both sides. A frame holds an answer of `max_answer_bytes` and its text, whose escaping may take six
 /// bytes for one; inputs are smaller.

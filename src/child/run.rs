@@ -1,18 +1,20 @@
 //! One attempt, from its frame to its outcome.
 
 use crate::child::frames::RunAttempt;
+use crate::domain::adapter::Adapters;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::SOFT_TIME_LIMIT;
 use crate::sources::{self, HttpClient, RunRequest};
 
 /// Runs an attempt within its soft limit.
-pub(super) async fn run(attempt: RunAttempt, http: HttpClient) -> Outcome {
+pub(super) async fn run(attempt: RunAttempt, http: HttpClient, adapters: Adapters) -> Outcome {
     let limit = attempt.soft_limit;
-    let source = match sources::connect(attempt.endpoint, http) {
+    let source = match sources::connect(attempt.endpoint, http, &adapters) {
         Ok(source) => source,
         Err(error) => return Outcome::Failed(Failure::permanent(error.code(), error.to_string())),
     };
     let request = RunRequest {
+        task_id: attempt.key.task.to_string(),
         flow_id: attempt.flow_id,
         input: attempt.input,
         session_id: attempt.session_id,

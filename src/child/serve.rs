@@ -14,6 +14,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::run::run;
 use crate::child::frames::{AttemptKey, FromChild, StartChild, ToChild, codec, decode, encode};
+use crate::domain::adapter::Adapters;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::sources::{self, HttpClient, HttpOptions};
 
@@ -34,9 +35,6 @@ pub enum Error {
     Http(#[from] sources::Error),
 }
 
-/// Limit of the frames before the first one, which brings the real limit.
-const FIRST_FRAME_BYTES: usize = 1024;
-
 /// Serves the executor at the other end of standard input until it closes the socket.
 ///
 /// # Errors
@@ -46,11 +44,12 @@ pub fn serve() -> Result<(), Error> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(io::Error::from)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut frames = Framed::new(socket()?, codec(FIRST_FRAME_BYTES));
+        // The first frame holds no answer, and brings the real limit.
+        let mut frames = Framed::new(socket()?, codec(0));
         let Some(first) = frames.next().await else { return Ok(()) };
         let ToChild::Start(start) = decode(&first?)? else { return Ok(()) };
         *frames.codec_mut() = codec(start.max_answer_bytes);
-        Child::new(frames, &start)?.serve().await
+        Child::new(frames, start)?.serve().await
     })
 }
 
@@ -65,13 +64,14 @@ fn socket() -> Result<UnixStream, Error> {
 struct Child {
     frames: Framed<UnixStream, LengthDelimitedCodec>,
     http: HttpClient,
+    adapters: Adapters,
     runs: JoinSet<Outcome>,
     keys: HashMap<tokio::task::Id, AttemptKey>,
     handles: HashMap<AttemptKey, AbortHandle>,
 }
 
 impl Child {
-    fn new(frames: Framed<UnixStream, LengthDelimitedCodec>, start: &StartChild) -> Result<Self, Error> {
+    fn new(frames: Framed<UnixStream, LengthDelimitedCodec>, start: StartChild) -> Result<Self, Error> {
         let options = HttpOptions {
             max_answer_bytes: start.max_answer_bytes,
             connect_timeout: start.connect_timeout,
@@ -79,7 +79,8 @@ impl Child {
             request_timeout: Duration::from_secs(30),
         };
         let http = HttpClient::new(options)?;
-        Ok(Self { frames, http, runs: JoinSet::new(), keys: HashMap::new(), handles: HashMap::new() })
+        let (runs, keys, handles) = (JoinSet::new(), HashMap::new(), HashMap::new());
+        Ok(Self { frames, http, adapters: start.adapters, runs, keys, handles })
     }
 
     async fn serve(mut self) -> Result<(), Error> {
@@ -108,7 +109,7 @@ impl Child {
         match frame {
             ToChild::Run(attempt) => {
                 let key = attempt.key;
-                let handle = self.runs.spawn(run(*attempt, self.http.clone()));
+                let handle = self.runs.spawn(run(*attempt, self.http.clone(), self.adapters.clone()));
                 self.keys.insert(handle.id(), key);
                 self.handles.insert(key, handle);
             }

@@ -25,6 +25,8 @@ pub(super) enum Command {
     Delete(DeleteArgs),
     /// Run an agent of a source at once, and wait for its answer
     RunAgent(RunAgentArgs),
+    /// What `add --type http --adapter` can name
+    Adapters(AdaptersArgs),
 }
 
 /// A new source. `--url` and `--api-key` are the source's here; those of the service go before `sources`.
@@ -36,6 +38,9 @@ pub(super) struct AddArgs {
     /// What it is: langflow, automagik-hive, automagik-agents or http
     #[arg(short = 't', long = "type", value_name = "TYPE")]
     kind: SourceKind,
+    /// How it is spoken to, for type http; `sources adapters` lists them
+    #[arg(short, long, value_name = "NAME")]
+    adapter: Option<String>,
     /// The source's address
     #[arg(id = "source_url", short = 'u', long = "url", value_name = "URL")]
     url: String,
@@ -71,6 +76,9 @@ pub(super) struct UpdateArgs {
     /// What it is from now on
     #[arg(id = "new_type", short = 't', long = "type", value_name = "TYPE")]
     kind: Option<SourceKind>,
+    /// How it is spoken to from now on, for type http
+    #[arg(id = "new_adapter", short = 'a', long = "adapter", value_name = "NAME")]
+    adapter: Option<String>,
     /// Its new address
     #[arg(id = "source_url", short = 'u', long = "url", value_name = "URL")]
     url: Option<String>,
@@ -90,6 +98,13 @@ pub(super) struct DeleteArgs {
     /// Also when it has workflows, which go with it
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    remote: ListRemote,
+}
+
+/// Nothing but the service.
+#[derive(Args, Debug)]
+pub(super) struct AdaptersArgs {
     #[command(flatten)]
     remote: ListRemote,
 }
@@ -115,7 +130,9 @@ impl Command {
     /// The service, if it was named after the command.
     pub(super) fn remote(&self) -> Remote {
         match self {
-            Self::List(ListArgs { remote, .. }) | Self::Delete(DeleteArgs { remote, .. }) => remote.remote(),
+            Self::List(ListArgs { remote, .. })
+            | Self::Delete(DeleteArgs { remote, .. })
+            | Self::Adapters(AdaptersArgs { remote }) => remote.remote(),
             Self::RunAgent(args) => args.remote(),
             Self::Add(_) | Self::Update(_) => Remote::default(),
         }
@@ -135,12 +152,14 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
         Command::Update(args) => update(session, args).await,
         Command::Delete(args) => delete(session, args).await,
         Command::RunAgent(args) => run_agent::run(session, args).await,
+        Command::Adapters(_) => adapters(session).await,
     }
 }
 
 async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
     let body = fields([
         ("source_type", Some(args.kind.as_str().to_owned())),
+        ("adapter", args.adapter),
         ("url", Some(args.url)),
         ("name", args.name),
         ("api_key", read_key(args.api_key)?),
@@ -158,12 +177,13 @@ async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
     let body = fields([
         ("name", args.name),
         ("source_type", args.kind.map(|kind| kind.as_str().to_owned())),
+        ("adapter", args.adapter),
         ("url", args.url),
         ("api_key", read_key(args.api_key)?),
         ("status", args.status),
     ]);
     if body.as_object().is_some_and(Map::is_empty) {
-        let message = "nothing to change is given; say --name, --type, --url, --api-key or --status";
+        let message = "nothing to change is given; say --name, --type, --adapter, --url, --api-key or --status";
         return Err(Error::Usage(message.to_owned()));
     }
     let id = resolve::id(&session.client, &resolve::SOURCE, &args.source).await?;
@@ -188,6 +208,16 @@ async fn delete(session: &Session, args: DeleteArgs) -> Result<(), Error> {
     session.out.done(&answer, &format!("source {id} ({url}) is deleted"))
 }
 
+async fn adapters(session: &Session) -> Result<(), Error> {
+    let answer = session.client.get(&["adapters"]).send().await?;
+    if session.out.is_json() {
+        return session.out.json(&answer);
+    }
+    let row = |adapter: &Value| ["name", "description", "file"].map(|name| field(adapter, name)).to_vec();
+    let columns = [Keep("NAME"), Shrink("DESCRIPTION"), Shrink("FILE")];
+    session.out.rows(&columns, answer.items().iter().map(row).collect(), "no adapters")
+}
+
 fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Error> {
     if session.out.is_json() {
         return session.out.json(answer);
@@ -202,7 +232,7 @@ fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Error> {
         vec![
             id,
             field(source, "name"),
-            field(source, "source_type"),
+            kind(source),
             field(source, "url"),
             field(source, "status"),
             version(&source["version_info"]),
@@ -212,6 +242,14 @@ fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Error> {
     let columns =
         [Keep("ID"), Shrink("NAME"), Keep("TYPE"), Shrink("URL"), Keep("STATUS"), Drop("VERSION"), Drop("CREATED")];
     session.out.rows(&columns, rows.collect(), "no sources; `automagik-spark sources add` adds one")
+}
+
+/// What it is, with its adapter where it has one.
+fn kind(source: &Value) -> String {
+    match (field(source, "source_type"), field(source, "adapter")) {
+        (kind, adapter) if adapter.is_empty() => kind,
+        (kind, adapter) => format!("{kind} ({adapter})"),
+    }
 }
 
 fn version(info: &Value) -> String {

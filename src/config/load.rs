@@ -47,6 +47,8 @@ pub(super) struct Loaded {
     pub(super) values: Layer,
     pub(super) profile: Profile,
     pub(super) file: Option<PathBuf>,
+    /// The directory of the file that was read, or where the system keeps one: what belongs to it stands beside it.
+    pub(super) home: Option<PathBuf>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
 }
@@ -85,10 +87,16 @@ pub(super) fn load(options: &LoadOptions) -> Loaded {
     values.extend(profile.layer());
     values.extend(layers.into_iter().flatten());
     let warnings = dotenv.warnings.into_iter().chain(env.warnings).chain(renamed).collect();
-    Loaded { values, profile, file, problems, warnings }
+    let home = home(file.as_deref(), &options.search);
+    Loaded { values, profile, file, home, problems, warnings }
 }
 
-fn whole_file(path: &Path, message: String) -> Problem {
+fn home(file: Option<&Path>, search: &[PathBuf]) -> Option<PathBuf> {
+    let file = file.or_else(|| search.iter().map(PathBuf::as_path).find(|path| path.is_absolute()))?;
+    Some(file.parent().unwrap_or(Path::new("")).to_owned())
+}
+
+pub(super) fn whole_file(path: &Path, message: String) -> Problem {
     let name = path.display().to_string();
     Problem { key: name.clone(), origin: name, message }
 }

@@ -3,6 +3,7 @@
 //!
 //! Only `node` and `cli` take a [`Config`]; what is below them takes options of its own.
 
+mod adapters;
 mod api;
 pub mod dotenv;
 mod env;
@@ -35,6 +36,7 @@ pub use self::service::{BeatConfig, JanitorConfig, LogConfig, LogFormat, Monitor
 pub use self::worker::WorkerConfig;
 
 use self::read::Reader;
+use crate::domain::adapter::Adapters;
 
 /// The configuration, validated.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub struct Config {
     pub encryption_key: EncryptionKey,
     /// The API.
     pub api: ApiConfig,
+    /// What sources of type `http` may name.
+    pub adapters: Adapters,
     /// PostgreSQL.
     pub database: DatabaseConfig,
     /// Redis.
@@ -119,6 +123,7 @@ impl Config {
             encryption_key: place::encryption_key(&mut reader, &state_dir),
             state_dir,
             api,
+            adapters: adapters::read(&mut reader, loaded.home.as_deref()),
             database: DatabaseConfig::read(&mut reader),
             redis: RedisConfig::read(&mut reader),
             worker: WorkerConfig::read(&mut reader),

@@ -1,6 +1,7 @@
 //! What Spark is about, as values and pure functions: no IO, no async, no actix, and no clock but [`clock`].
 
 pub mod access;
+pub mod adapter;
 pub mod attempt;
 pub mod clock;
 pub mod ids;

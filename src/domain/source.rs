@@ -85,6 +85,8 @@ pub struct Endpoint {
     pub url: String,
     /// The source's own API key; empty where it needs none.
     pub api_key: Secret,
+    /// The name of the adapter that describes it; only sources of kind `http` have one.
+    pub adapter: Option<String>,
 }
 
 /// A url without its trailing slashes: how urls are stored and compared.

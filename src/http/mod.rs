@@ -3,6 +3,7 @@
 //! Handlers read a request, call a use case of `dispatch` or the store, and show what came of it; they never hold an
 //! actor's address. What can go wrong becomes an answer in one table, `error.rs`.
 
+pub mod adapter;
 pub mod audit;
 mod auth;
 mod body;
@@ -23,6 +24,7 @@ pub mod schedule;
 pub mod schedule_body;
 mod shown;
 pub mod source;
+pub mod source_body;
 pub mod state;
 mod summary;
 pub mod task;
@@ -101,6 +103,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
         .service(
             web::scope("/api/v1")
                 .configure(sources)
+                .service(resource("/adapters", "GET").route(get().to(adapter::list)))
                 .configure(workflows)
                 .configure(tasks)
                 .configure(schedules)

@@ -12,7 +12,7 @@ use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
-    audit, health, key, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow,
+    adapter, audit, health, key, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -25,7 +25,7 @@ const URL: &str = "/api/v1/openapi.json";
     ),
     paths(
         health::report, health::live, health::ready, health::root, metrics::scrape,
-        source::create, source::list, source::get, source::patch, source::delete,
+        source::create, source::list, source::get, source::patch, source::delete, adapter::list,
         workflow::list, workflow::get, workflow::delete, remote::list, remote::get, remote::sync, run::run,
         task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task::logs,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,

@@ -29,6 +29,7 @@ const RULES: &[Rule] = &[
     quiet("GET", "/api/v1/sources/{id}", Read),
     logged("PATCH", "/api/v1/sources/{id}", Admin, "source.update"),
     logged("DELETE", "/api/v1/sources/{id}", Admin, "source.delete"),
+    quiet("GET", "/api/v1/adapters", Read),
     // Workflows. Running one is the hot path: the task itself tells when and of what it was made.
     quiet("GET", "/api/v1/workflows", Read),
     quiet("GET", "/api/v1/workflows/remote", Read),

@@ -17,7 +17,6 @@ use super::state::ApiState;
 use super::workflow::{NOT_FOUND, WorkflowDetail};
 use crate::domain::ids::SourceId;
 use crate::domain::workflow::RemoteFlow;
-use crate::sources;
 use crate::store::schedule::ScheduleFilter;
 use crate::store::source::SourceRecord;
 
@@ -206,8 +205,8 @@ async fn asked(state: &ApiState, source_url: Option<String>) -> Result<Vec<Sourc
 
 async fn list_one(state: &ApiState, source: &SourceRecord) -> Result<Vec<RemoteFlow>, String> {
     let endpoint = state.store.endpoint(source).map_err(|error| error.to_string())?;
-    let adapter = sources::connect(endpoint, state.sources.clone()).map_err(|error| error.to_string())?;
-    match actix_web::rt::time::timeout(state.options.remote_timeout, adapter.list()).await {
+    let source = state.connect(endpoint).map_err(|error| error.to_string())?;
+    match actix_web::rt::time::timeout(state.options.remote_timeout, source.list()).await {
         Ok(list) => list.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", state.options.remote_timeout.as_secs())),
     }
@@ -234,8 +233,8 @@ async fn find(
 async fn get_one(state: &ApiState, source: &SourceRecord, flow_id: &str) -> Result<RemoteFlow, Error> {
     let prefix = format!("Failed to read the flow from {}: ", source.url);
     let endpoint = state.store.endpoint(source)?;
-    let adapter = sources::connect(endpoint, state.sources.clone()).map_err(|error| Error::source(&prefix, &error))?;
-    match actix_web::rt::time::timeout(state.options.remote_timeout, adapter.get(flow_id)).await {
+    let source = state.connect(endpoint).map_err(|error| Error::source(&prefix, &error))?;
+    match actix_web::rt::time::timeout(state.options.remote_timeout, source.get(flow_id)).await {
         Ok(flow) => flow.map_err(|error| Error::source(&prefix, &error)),
         Err(_) => {
             let limit = state.options.remote_timeout.as_secs();

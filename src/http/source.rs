@@ -3,25 +3,22 @@
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::body::Body;
-use super::error::{Error, ErrorBody, Problem, ValidationBody};
+use super::error::{Error, ErrorBody, ValidationBody};
 use super::page::Page;
 use super::query::Query;
 use super::shown;
+use super::source_body::{
+    NewSource, SourcePatch, Status, checked_adapter, checked_key, checked_name, checked_url, name_of,
+};
 use super::state::ApiState;
 use crate::domain::ids::SourceId;
-use crate::domain::source::{Endpoint, Secret, SourceKind, trim_url};
-use crate::domain::workflow::UnknownPolicy;
-use crate::sources;
+use crate::domain::source::{Endpoint, SourceKind, trim_url};
 use crate::store::source::{SourceDraft, SourceRecord, Stored};
-
-const NAME_MAX: usize = 255;
-const URL_MAX: usize = 2048;
-const KEY_MAX: usize = 4096;
 
 /// A server that holds workflows.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,6 +34,8 @@ pub struct Source {
     /// Where it is, without a trailing slash.
     #[schema(example = "http://localhost:7860")]
     pub url: String,
+    /// The adapter that describes it; only sources of type `http` have one.
+    pub adapter: Option<String>,
     /// `active` or `inactive`.
     #[schema(example = "active")]
     pub status: String,
@@ -58,71 +57,12 @@ impl From<SourceRecord> for Source {
             name: source.name,
             source_type: source.kind,
             url: trim_url(&source.url).to_owned(),
+            adapter: source.adapter,
             status: source.status,
             version_info: shown::json(source.version_info),
             unknown_policy: source.unknown_policy.as_str(),
             created_at: source.created_at,
             updated_at: source.updated_at,
-        }
-    }
-}
-
-/// A source to add.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct NewSource {
-    /// `langflow`, `automagik-hive`, `automagik-agents` or `http`.
-    #[schema(value_type = String, example = "langflow")]
-    source_type: SourceKind,
-    /// Where it is.
-    #[schema(example = "http://localhost:7860")]
-    url: String,
-    /// Shown to people; made from the host where there is none.
-    name: Option<String>,
-    /// The source's own key. It is stored encrypted and never shown.
-    #[schema(value_type = Option<String>)]
-    api_key: Option<Secret>,
-    /// What to do where it is unknown whether the source ran a flow.
-    unknown_policy: Option<Policy>,
-}
-
-/// What to change of a source; what is absent stays.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct SourcePatch {
-    name: Option<String>,
-    #[schema(value_type = Option<String>)]
-    source_type: Option<SourceKind>,
-    url: Option<String>,
-    #[schema(value_type = Option<String>)]
-    api_key: Option<Secret>,
-    status: Option<Status>,
-    unknown_policy: Option<Policy>,
-}
-
-/// Whether a source is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// It is.
-    Active,
-    /// Its flows are not listed.
-    Inactive,
-}
-
-/// What to do where it is unknown whether a source ran a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Policy {
-    /// Run it again.
-    Retry,
-    /// Fail the task.
-    Fail,
-}
-
-impl From<Policy> for UnknownPolicy {
-    fn from(policy: Policy) -> Self {
-        match policy {
-            Policy::Retry => Self::Retry,
-            Policy::Fail => Self::Fail,
         }
     }
 }
@@ -150,12 +90,15 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
         None | Some("") => name_of(&url),
         Some(name) => checked_name(name)?,
     };
-    let endpoint = Endpoint { kind: new.source_type, url, api_key: checked_key(new.api_key.unwrap_or_default())? };
+    let (kind, api_key) = (new.source_type, checked_key(new.api_key.unwrap_or_default())?);
+    let adapter = checked_adapter(kind, new.adapter, &state.options.adapters)?;
+    let endpoint = Endpoint { kind, url, api_key, adapter };
     refuse_taken(&state, &endpoint.url).await?;
     let version_info = Some(validate(&state, endpoint.clone()).await?);
     let unknown_policy = new.unknown_policy.map(Into::into).unwrap_or_default();
-    let Endpoint { kind, url, api_key } = endpoint;
-    let draft = SourceDraft { name, kind, url, api_key: Some(api_key), active: true, version_info, unknown_policy };
+    let Endpoint { kind, url, api_key, adapter } = endpoint;
+    let api_key = Some(api_key);
+    let draft = SourceDraft { name, kind, url, adapter, api_key, active: true, version_info, unknown_policy };
     Ok(HttpResponse::Created().json(stored(state.store.add_source(draft).await?)?))
 }
 
@@ -212,10 +155,17 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
     let url = patch.url.as_deref().map(checked_url).transpose()?;
     let name = patch.name.as_deref().map(str::trim).map(checked_name).transpose()?;
     let api_key = patch.api_key.map(checked_key).transpose()?;
-    let is_moved = url.is_some() || api_key.is_some() || patch.source_type.is_some();
+    let is_moved = url.is_some() || api_key.is_some() || patch.source_type.is_some() || patch.adapter.is_some();
     let kind = match patch.source_type {
         Some(kind) => kind,
         None => state.store.source_kind(&source)?,
+    };
+    // One that is gone stands in the way of what asks the source, and of nothing else.
+    let adapter = if is_moved {
+        let kept = source.adapter.clone().filter(|_| kind == SourceKind::Http);
+        checked_adapter(kind, patch.adapter.or(kept), &state.options.adapters)?
+    } else {
+        source.adapter.clone()
     };
     let url = url.unwrap_or_else(|| trim_url(&source.url).to_owned());
     if url != trim_url(&source.url) {
@@ -228,12 +178,14 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
             Some(key) => key.clone(),
             None => state.store.source_key(&source)?,
         };
-        version_info = Some(validate(&state, Endpoint { kind, url: url.clone(), api_key }).await?);
+        version_info =
+            Some(validate(&state, Endpoint { kind, url: url.clone(), api_key, adapter: adapter.clone() }).await?);
     }
     let draft = SourceDraft {
         name: name.or_else(|| source.name.clone()).unwrap_or_else(|| name_of(&url)),
         kind,
         url,
+        adapter,
         api_key,
         active: patch.status.map_or(source.is_active(), |status| status == Status::Active),
         version_info,
@@ -269,7 +221,7 @@ async fn find(state: &ApiState, id: &str) -> Result<SourceRecord, Error> {
 
 fn stored(stored: Stored) -> Result<Source, Error> {
     match stored {
-        Stored::Done(source) => Ok(source.into()),
+        Stored::Done(source) => Ok((*source).into()),
         Stored::Unknown => Err(NOT_FOUND),
         Stored::Duplicate => Err(duplicate()),
     }
@@ -289,8 +241,7 @@ async fn refuse_taken(state: &ApiState, url: &str) -> Result<(), Error> {
 async fn validate(state: &ApiState, endpoint: Endpoint) -> Result<String, Error> {
     const PREFIX: &str = "Failed to validate source: ";
     let limit = state.options.validate_timeout;
-    let source = sources::connect(endpoint, state.sources.clone())
-        .map_err(|error| Error::refused(error.code(), format!("{PREFIX}{error}")))?;
+    let source = state.connect(endpoint).map_err(|error| Error::refused(error.code(), format!("{PREFIX}{error}")))?;
     match actix_web::rt::time::timeout(limit, source.validate()).await {
         Ok(Ok(version)) => Ok(version.to_string()),
         Ok(Err(error)) => Err(Error::refused(error.code(), format!("{PREFIX}{error}"))),
@@ -298,75 +249,5 @@ async fn validate(state: &ApiState, endpoint: Endpoint) -> Result<String, Error>
             "source_unreachable",
             format!("{PREFIX}no answer within {} s; check the url and that the source is up", limit.as_secs()),
         )),
-    }
-}
-
-fn checked_url(text: &str) -> Result<String, Error> {
-    let refuse = |msg: &str| Err(Error::invalid(Problem::body("url", msg)));
-    let text = trim_url(text);
-    let Ok(url) = url::Url::parse(text) else {
-        return refuse("url must be an absolute url such as http://localhost:7860");
-    };
-    if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
-        return refuse("url must begin with http:// or https:// and name a host");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return refuse("url must not hold a user or password, since urls are shown; use api_key");
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return refuse("url must be the base url of the source, without ? or #");
-    }
-    if text.len() > URL_MAX {
-        return refuse("url must not be longer than 2048 characters");
-    }
-    Ok(text.to_owned())
-}
-
-fn checked_name(name: &str) -> Result<String, Error> {
-    let fits = (1..=NAME_MAX).contains(&name.chars().count());
-    if fits {
-        Ok(name.to_owned())
-    } else {
-        Err(Error::invalid(Problem::body("name", "name must have 1 to 255 characters")))
-    }
-}
-
-fn checked_key(key: Secret) -> Result<Secret, Error> {
-    let fits = key.expose().len() <= KEY_MAX;
-    if fits {
-        Ok(key)
-    } else {
-        Err(Error::invalid(Problem::body("api_key", "api_key must not be longer than 4096 bytes")))
-    }
-}
-
-/// A name for a source that was given none: its host, with the port where it says one.
-fn name_of(url: &str) -> String {
-    let Ok(url) = url::Url::parse(url) else { return "source".to_owned() };
-    let host = url.host_str().unwrap_or("source");
-    let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    name.chars().take(NAME_MAX).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_checked_and_kept_as_given() {
-        assert_eq!(checked_url(" http://Host:7860/base// ").ok().as_deref(), Some("http://Host:7860/base"));
-        let long = format!("http://h/{}", "x".repeat(URL_MAX));
-        for bad in
-            ["", "host:7860", "ftp://host", "http://", "http://u:p@host", "http://h/?a=1", "http://h/#a", "/x", &long]
-        {
-            assert!(checked_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_name_is_made_from_the_host() {
-        assert_eq!(name_of("http://localhost:7860"), "localhost:7860");
-        assert_eq!(name_of("https://flows.example.com/lf"), "flows.example.com");
-        assert_eq!(name_of("http://[::1]:7860"), "[::1]:7860");
     }
 }

@@ -6,9 +6,10 @@ use chrono_tz::Tz;
 
 use super::keyring::Keyring;
 use crate::dispatch::Dispatch;
+use crate::domain::adapter::Adapters;
 use crate::domain::schedule::{MissedPolicy, OverlapPolicy};
-use crate::domain::source::Secret;
-use crate::sources::HttpClient;
+use crate::domain::source::{Endpoint, Secret};
+use crate::sources::{self, HttpClient, WorkflowSource};
 use crate::store::Store;
 
 /// What handlers work with: cheap to clone.
@@ -26,9 +27,18 @@ pub struct ApiState {
     pub options: ApiOptions,
 }
 
+impl ApiState {
+    /// What speaks to a source.
+    pub(super) fn connect(&self, endpoint: Endpoint) -> Result<Box<dyn WorkflowSource>, sources::Error> {
+        sources::connect(endpoint, self.sources.clone(), &self.options.adapters)
+    }
+}
+
 /// How the API behaves.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
+    /// What sources of type `http` may name.
+    pub adapters: Adapters,
     /// Any of these opens the API, as stored keys do. None at all, and none stored, leaves it open, and the service on
     /// loopback.
     pub api_keys: Vec<Secret>,
@@ -67,6 +77,7 @@ pub struct ApiOptions {
 impl Default for ApiOptions {
     fn default() -> Self {
         Self {
+            adapters: Adapters::default(),
             api_keys: Vec::new(),
             cors_origins: vec!["http://localhost:3000".to_owned(), "http://localhost:8883".to_owned()],
             open_metrics: true,

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::domain::adapter::Adapters;
 use crate::domain::source::{Endpoint, Secret, SourceKind};
 use crate::domain::workflow::UnknownPolicy;
 use crate::sources::{self, Error, HttpClient};
@@ -49,14 +50,15 @@ async fn look(store: &Store, http: &HttpClient, kind: SourceKind, url: &str) -> 
             return Ok(false);
         }
     }
-    let endpoint = Endpoint { kind, url: url.to_owned(), api_key: Secret::default() };
-    let source = sources::connect(endpoint, http.clone())?;
+    let endpoint = Endpoint { kind, url: url.to_owned(), api_key: Secret::default(), adapter: None };
+    let source = sources::connect(endpoint, http.clone(), &Adapters::default())?;
     let silence = |_| Error::Unreachable(format!("no answer within {} s", LIMIT.as_secs()));
     let version = tokio::time::timeout(LIMIT, source.validate()).await.map_err(silence)??;
     let draft = SourceDraft {
         name: format!("local {kind}"),
         kind,
         url: url.to_owned(),
+        adapter: None,
         api_key: None,
         active: true,
         version_info: Some(version.to_string()),

@@ -85,7 +85,11 @@ pub(super) fn dispatch(config: &Config) -> DispatchOptions {
 }
 
 pub(super) fn executor(config: &Config, pool: &PoolConfig) -> ExecutorOptions {
-    let child = StartChild { max_answer_bytes: config.worker.max_answer_bytes, connect_timeout: SOURCE_CONNECT };
+    let child = StartChild {
+        max_answer_bytes: config.worker.max_answer_bytes,
+        connect_timeout: SOURCE_CONNECT,
+        adapters: config.adapters.clone(),
+    };
     ExecutorOptions {
         child,
         soft_time_limit: pool.soft_time_limit.min(config.worker.http_timeout),
@@ -169,6 +173,7 @@ pub(super) fn sources(config: &Config) -> HttpOptions {
 
 pub(super) fn api(config: &Config) -> ApiOptions {
     ApiOptions {
+        adapters: config.adapters.clone(),
         missed_policy: config.beat.missed_policy.parse().unwrap_or_default(),
         overlap_policy: config.beat.overlap_policy.parse().unwrap_or_default(),
         api_keys: config.api.keys.clone(),

@@ -12,6 +12,8 @@ use crate::domain::outcome::Failure;
 pub(super) enum CallError {
     /// The url can't be called.
     Url(String),
+    /// The task's values don't make a request.
+    Request(String),
     /// This machine's TLS can't be set up.
     Tls(String),
     /// There was no connection, so nothing was sent.
@@ -50,6 +52,7 @@ impl CallError {
     pub(super) fn code(&self) -> String {
         match self {
             Self::Url(_) => "source_url".to_owned(),
+            Self::Request(_) => "source_request".to_owned(),
             Self::Tls(_) => "source_tls".to_owned(),
             Self::Unreachable { .. } => "source_unreachable".to_owned(),
             Self::Reset { .. } => "source_reset".to_owned(),
@@ -66,7 +69,12 @@ impl CallError {
         match self {
             Self::Unreachable { .. } | Self::Reset { .. } | Self::TimedOut { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            Self::Url(_) | Self::Tls(_) | Self::TooLarge { .. } | Self::Redirected { .. } | Self::Unusable(_) => false,
+            Self::Url(_)
+            | Self::Request(_)
+            | Self::Tls(_)
+            | Self::TooLarge { .. }
+            | Self::Redirected { .. }
+            | Self::Unusable(_) => false,
         }
     }
 
@@ -79,6 +87,7 @@ impl CallError {
     fn message(&self) -> String {
         match self {
             Self::Url(why) => format!("the source's url can't be used: {why}"),
+            Self::Request(why) => format!("the request can't be made: {why}"),
             Self::Tls(why) => format!("https can't be set up on this machine: {why}"),
             Self::Unreachable { origin, why } => format!("{origin} can't be reached: {why}"),
             Self::Reset { origin, why } => {
@@ -159,6 +168,7 @@ mod tests {
             (CallError::TooLarge { limit: 1 }, false, false, "answer_too_large"),
             (CallError::Redirected { status: 307, to: here() }, false, false, "source_redirect"),
             (CallError::Unusable(String::new()), false, false, "unusable_answer"),
+            (CallError::Request(String::new()), false, false, "source_request"),
             (status(408), true, false, "source_http_408"),
             (status(425), true, false, "source_http_425"),
             (status(429), true, false, "source_http_429"),

@@ -18,6 +18,7 @@
 //! | `source_http_NNN`, 408 425 429 5xx | the source (or what stands before it) says so; `Retry-After` is kept | yes | a 502 or 504 is a proxy's and leaves it unknown; else it failed |
 //! | `source_http_NNN`, other 4xx | refused: key, flow, input | no | no |
 //! | `source_redirect` | a redirect that is not followed | no | no |
+//! | `source_request` | the task's values don't make a request (an id that no path can hold) | no | no |
 //! | `source_url`, `source_key` | the source's url or key can't be put into a request | no | no |
 //! | `source_tls` | this machine's TLS can't be set up | no | no |
 //! | `answer_too_large` | more than `max_answer_bytes` | no | yes |
@@ -127,6 +128,11 @@ impl HttpClient {
     pub fn new(options: HttpOptions) -> Result<Self, Error> {
         let plain = build(&options, RootCertStore::empty()).map_err(Error::Client)?;
         Ok(Self(Arc::new(Inner { options, plain, tls: OnceLock::new() })))
+    }
+
+    /// How long a management call may take.
+    pub(super) fn request_timeout(&self) -> Duration {
+        self.0.options.request_timeout
     }
 
     /// A management call: a GET whose answer is read whole.

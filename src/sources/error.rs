@@ -10,6 +10,9 @@ pub enum Error {
     /// There is no adapter for this kind.
     #[error("sources of type {0} are not supported by this version")]
     Unsupported(SourceKind),
+    /// The source's adapter is not there, or its key can't be sent as the adapter says.
+    #[error("{0}")]
+    Adapter(String),
     /// The source's url can't be called, or answers with a redirect to another.
     #[error("{0}")]
     Url(String),
@@ -51,6 +54,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unsupported(_) => "source_unsupported",
+            Self::Adapter(_) => "source_adapter",
             Self::Url(_) => "source_url",
             Self::Key => "source_key",
             Self::Unreachable(_) => "source_unreachable",

@@ -6,6 +6,7 @@ mod client;
 mod detail;
 mod error;
 mod hive;
+mod http;
 mod langflow;
 mod reply;
 mod server;
@@ -13,6 +14,7 @@ mod server;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use crate::domain::adapter::Adapters;
 use crate::domain::outcome::Outcome;
 use crate::domain::source::{Endpoint, SourceKind};
 use crate::domain::workflow::RemoteFlow;
@@ -40,6 +42,8 @@ pub trait WorkflowSource: Send + Sync {
 /// What a source needs to know to run a flow.
 #[derive(Clone, Debug)]
 pub struct RunRequest {
+    /// The task, the same in each of its attempts.
+    pub task_id: String,
     /// The flow's id in the source.
     pub flow_id: String,
     /// The input, text (see [`crate::domain::input::Input`]).
@@ -52,15 +56,15 @@ pub struct RunRequest {
     pub output_component: Option<String>,
 }
 
-/// The adapter for an endpoint.
+/// What speaks to an endpoint; one of kind `http` is spoken to as one of `adapters` says.
 ///
 /// # Errors
-/// A kind without an adapter; a url or a key that no request can carry.
-pub fn connect(endpoint: Endpoint, http: HttpClient) -> Result<Box<dyn WorkflowSource>, Error> {
+/// A kind that nothing speaks to; an adapter that is not there; a url or a key that no request can carry.
+pub fn connect(endpoint: Endpoint, http: HttpClient, adapters: &Adapters) -> Result<Box<dyn WorkflowSource>, Error> {
     match endpoint.kind {
+        SourceKind::Http => Ok(Box::new(http::Http::new(&endpoint, http, adapters)?)),
         SourceKind::Langflow => Ok(Box::new(langflow::Langflow::new(&endpoint, http)?)),
         SourceKind::AutomagikHive => Ok(Box::new(hive::Hive::new(&endpoint, http)?)),
         SourceKind::AutomagikAgents => Ok(Box::new(agents::Agents::new(&endpoint, http)?)),
-        kind @ SourceKind::Http => Err(Error::Unsupported(kind)),
     }
 }

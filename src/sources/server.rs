@@ -127,7 +127,8 @@ mod tests {
     use crate::sources::HttpOptions;
 
     fn server(url: &str) -> Result<Server, Error> {
-        let endpoint = Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key: Secret::default() };
+        let endpoint =
+            Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key: Secret::default(), adapter: None };
         let http = HttpClient::new(HttpOptions::default()).expect("a client");
         Server::new(&endpoint, HeaderMap::new(), http, "http://host:7860")
     }

@@ -69,7 +69,7 @@ WITH popped AS MATERIALIZED (
 SELECT c.id, c.tries, c.queue, c.priority, c.max_retries, c.failures, c.lost, c.started_at,
        coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy,
        c.input_data::text AS input, c.session_id, c.timeout_s, w.remote_flow_id, w.input_component, w.output_component,
-       s.source_type, s.url, s.encrypted_api_key
+       s.source_type, s.url, s.encrypted_api_key, s.adapter
 FROM claimed c
 JOIN workflows w ON w.id = c.workflow_id
 LEFT JOIN workflow_sources s ON s.id = w.workflow_source_id";
@@ -141,5 +141,6 @@ fn read_endpoint(row: &Row, vault: &super::Vault) -> Result<Endpoint, Error> {
         kind: kind.parse().map_err(|_| Error::Unreadable(format!("unknown source type {kind}")))?,
         url: row.try_get::<_, Option<_>>("url")?.ok_or_else(missing)?,
         api_key: vault.decrypt(key)?,
+        adapter: row.try_get("adapter")?,
     })
 }

@@ -22,6 +22,8 @@ pub struct SourceRecord {
     pub kind: String,
     /// Where it is.
     pub url: String,
+    /// The adapter that describes it, by name.
+    pub adapter: Option<String>,
     /// `active` or `inactive`.
     pub status: String,
     /// What it said of its version, JSON.
@@ -45,6 +47,8 @@ pub struct SourceDraft {
     pub kind: SourceKind,
     /// Where it is, without a trailing slash.
     pub url: String,
+    /// The adapter that describes it, by name.
+    pub adapter: Option<String>,
     /// Its key; `None` keeps the one it has.
     pub api_key: Option<Secret>,
     /// Whether its workflows are listed and run.
@@ -56,7 +60,7 @@ pub struct SourceDraft {
 }
 
 const COLUMNS: &str = "id, name, source_type, url, encrypted_api_key, status, version_info::text AS version_info, \
-     unknown_policy, created_at, updated_at";
+     unknown_policy, adapter, created_at, updated_at";
 
 /// The constraint that keeps urls apart.
 const URL_CONSTRAINT: &str = "workflow_sources_url_key";
@@ -68,6 +72,7 @@ impl SourceRecord {
             name: row.try_get("name")?,
             kind: row.try_get("source_type")?,
             url: row.try_get("url")?,
+            adapter: row.try_get("adapter")?,
             status: row.try_get("status")?,
             version_info: row.try_get("version_info")?,
             unknown_policy: UnknownPolicy::from_stored(row.try_get("unknown_policy")?),
@@ -87,7 +92,7 @@ impl SourceRecord {
 #[derive(Clone, Debug)]
 pub enum Stored {
     /// It was, and the source is stored.
-    Done(SourceRecord),
+    Done(Box<SourceRecord>),
     /// Another source has it.
     Duplicate,
     /// The source to change is gone.
@@ -101,7 +106,7 @@ impl Store {
     /// Its kind is not known to this version, or its key was sealed with another encryption key.
     pub fn endpoint(&self, source: &SourceRecord) -> Result<Endpoint, Error> {
         let (kind, api_key) = (self.source_kind(source)?, self.source_key(source)?);
-        Ok(Endpoint { kind, url: trim_url(&source.url).to_owned(), api_key })
+        Ok(Endpoint { kind, url: trim_url(&source.url).to_owned(), api_key, adapter: source.adapter.clone() })
     }
 
     /// What speaks at a source.
@@ -186,8 +191,9 @@ impl Store {
     pub async fn add_source(&self, draft: SourceDraft) -> Result<Stored, Error> {
         let sql = format!(
             "INSERT INTO workflow_sources
-                (id, name, source_type, url, encrypted_api_key, status, version_info, unknown_policy, created_at, updated_at)
-             SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7::json, $8, $9, $9
+                (id, name, source_type, url, encrypted_api_key, status, version_info, unknown_policy, created_at, updated_at,
+                 adapter)
+             SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7::json, $8, $9, $9, $10
               WHERE NOT EXISTS (SELECT FROM workflow_sources WHERE rtrim(url, '/') = $4)
              RETURNING {COLUMNS}"
         );
@@ -201,7 +207,7 @@ impl Store {
     pub async fn update_source(&self, id: SourceId, draft: SourceDraft) -> Result<Stored, Error> {
         let sql = format!(
             "UPDATE workflow_sources SET name = $2, source_type = $3, url = $4, encrypted_api_key = coalesce($5, encrypted_api_key), status = $6,
-                    version_info = $7::json, unknown_policy = $8, updated_at = $9
+                    version_info = $7::json, unknown_policy = $8, updated_at = $9, adapter = $10
               WHERE id = $1 RETURNING {COLUMNS}"
         );
         self.write_source(sql, id, draft, Stored::Unknown).await
@@ -228,13 +234,14 @@ impl Store {
                     (&draft.version_info as _, Type::TEXT),
                     (&draft.unknown_policy.as_str() as _, Type::TEXT),
                     (&now as _, Type::TIMESTAMPTZ),
+                    (&draft.adapter as _, Type::TEXT),
                 ];
                 let row = connection.query_typed_opt(&sql, &params).await?;
                 row.as_ref().map(SourceRecord::from_row).transpose()
             })
             .await;
         match written {
-            Ok(Some(source)) => Ok(Stored::Done(source)),
+            Ok(Some(source)) => Ok(Stored::Done(Box::new(source))),
             Ok(None) => Ok(otherwise),
             Err(error) if error.is_duplicate(URL_CONSTRAINT) => Ok(Stored::Duplicate),
             Err(error) => Err(error),

@@ -1,5 +1,6 @@
 //! The adapter of Automagik Agents on the wire, against recorded answers on a scripted server.
 
+use automagik_spark::domain::adapter::Adapters;
 use automagik_spark::domain::outcome::{Failure, FailureClass, Outcome};
 use automagik_spark::domain::source::{Endpoint, Secret, SourceKind};
 use automagik_spark::sources::{Error, HttpClient, HttpOptions, WorkflowSource, connect};
@@ -17,8 +18,9 @@ macro_rules! recorded {
 }
 
 fn source_with(url: &str, key: &str) -> Box<dyn WorkflowSource> {
-    let endpoint = Endpoint { kind: SourceKind::AutomagikAgents, url: url.to_owned(), api_key: Secret::new(key) };
-    connect(endpoint, HttpClient::new(HttpOptions::default()).unwrap()).unwrap()
+    let endpoint =
+        Endpoint { kind: SourceKind::AutomagikAgents, url: url.to_owned(), api_key: Secret::new(key), adapter: None };
+    connect(endpoint, HttpClient::new(HttpOptions::default()).unwrap(), &Adapters::default()).unwrap()
 }
 
 fn source(url: &str) -> Box<dyn WorkflowSource> {

@@ -2,7 +2,7 @@
 
 mod commands;
 mod run_agent;
-mod script;
+pub(crate) mod script;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};

@@ -1,6 +1,7 @@
 //! The Hive adapter on the wire, against recorded answers of AgentOS on a scripted server. Against the real one:
 //! `make test-sources-agentos`.
 
+use automagik_spark::domain::adapter::Adapters;
 use automagik_spark::domain::outcome::{Failure, FailureClass, Outcome};
 use automagik_spark::domain::source::{Endpoint, Secret, SourceKind};
 use automagik_spark::sources::{Error, HttpClient, HttpOptions, WorkflowSource, connect};
@@ -18,8 +19,8 @@ macro_rules! recorded {
 }
 
 fn source_with(kind: SourceKind, url: &str, key: &str) -> Box<dyn WorkflowSource> {
-    let endpoint = Endpoint { kind, url: url.to_owned(), api_key: Secret::new(key) };
-    connect(endpoint, HttpClient::new(HttpOptions::default()).unwrap()).unwrap()
+    let endpoint = Endpoint { kind, url: url.to_owned(), api_key: Secret::new(key), adapter: None };
+    connect(endpoint, HttpClient::new(HttpOptions::default()).unwrap(), &Adapters::default()).unwrap()
 }
 
 fn source(url: &str) -> Box<dyn WorkflowSource> {

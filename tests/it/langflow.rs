@@ -6,6 +6,7 @@ pub(crate) mod scripted;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use automagik_spark::domain::adapter::Adapters;
 use automagik_spark::domain::outcome::{Answer, Failure, FailureClass, Outcome};
 use automagik_spark::domain::source::{Endpoint, Secret, SourceKind};
 use automagik_spark::simulate::{self, FLOW_ID, SimulateOptions, Simulated, TEXT_FLOW_ID};
@@ -27,8 +28,9 @@ fn options() -> HttpOptions {
 }
 
 fn source_with(url: &str, key: &str, options: HttpOptions) -> Box<dyn WorkflowSource> {
-    let endpoint = Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key: Secret::new(key) };
-    connect(endpoint, HttpClient::new(options).unwrap()).unwrap()
+    let api_key = Secret::new(key);
+    let endpoint = Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key, adapter: None };
+    connect(endpoint, HttpClient::new(options).unwrap(), &Adapters::default()).unwrap()
 }
 
 pub(crate) fn source(url: &str) -> Box<dyn WorkflowSource> {
@@ -37,6 +39,7 @@ pub(crate) fn source(url: &str) -> Box<dyn WorkflowSource> {
 
 pub(crate) fn request(flow: &str, input: &str) -> RunRequest {
     RunRequest {
+        task_id: format!("task of {input}"),
         flow_id: flow.to_owned(),
         input: input.to_owned(),
         session_id: format!("session of {input}"),

@@ -1,6 +1,7 @@
 //! One binary for all that needs a real server or a real process; a module a theme.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod adapters;
 mod agents;
 mod api;
 mod beat_store;

@@ -193,7 +193,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         )),
     };
     refusals.extend(forbidden.as_deref().map(|forbidden| ("403", "ErrorBody", forbidden)));
-    if path != "/" && path != "/api/v1/workers" {
+    if !["/", "/api/v1/workers", "/api/v1/adapters"].contains(&path) {
         let description = "The database is away, or the service stops; try again after Retry-After seconds";
         refusals.push(("503", "ErrorBody", description));
     }

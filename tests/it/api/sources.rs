@@ -3,8 +3,18 @@ use serde_json::{Value, json};
 
 use super::client::{SOURCE_KEY, TestApi, fields, id};
 
-const FIELDS: [&str; 9] =
-    ["created_at", "id", "name", "source_type", "status", "unknown_policy", "updated_at", "url", "version_info"];
+const FIELDS: [&str; 10] = [
+    "adapter",
+    "created_at",
+    "id",
+    "name",
+    "source_type",
+    "status",
+    "unknown_policy",
+    "updated_at",
+    "url",
+    "version_info",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_lives_from_post_to_delete() {

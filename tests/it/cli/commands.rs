@@ -248,6 +248,26 @@ fn several_sources_need_a_choice() {
 }
 
 #[test]
+fn a_source_of_type_http_names_its_adapter() {
+    let script = Script::start();
+    let mut http = source();
+    (http["source_type"], http["adapter"]) = (json!("http"), json!("n8n"));
+    script.on("POST /api/v1/sources", 201, &http);
+    let add = ["sources", "add", "-t", "http", "-a", "n8n", "-u", "http://flow:7860"];
+    assert!(ask(&script, &add).ok().stdout.contains("http (n8n)"));
+    assert_eq!(script.asked()[0].body, json!({"source_type": "http", "adapter": "n8n", "url": "http://flow:7860"}));
+    script.on(&format!("PATCH /api/v1/sources/{SOURCE}"), 200, &http);
+    ask(&script, &["sources", "update", SOURCE, "--adapter", "rest"]).ok();
+    assert_eq!(script.asked()[1].body, json!({"adapter": "rest"}));
+    let adapters = json!({"items": [{"name": "n8n", "description": "Workflows of n8n", "file": "built in"}]});
+    script.on("GET /api/v1/adapters", 200, &adapters);
+    assert_snapshot!(ask(&script, &["sources", "adapters"]).ok().stdout, @r"
+    NAME  DESCRIPTION       FILE
+    n8n   Workflows of n8n  built in
+    ");
+}
+
+#[test]
 fn sources_are_added_listed_and_changed() {
     let script = Script::start();
     script.on("POST /api/v1/sources", 201, &source());

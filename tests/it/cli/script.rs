@@ -10,15 +10,15 @@ use serde_json::Value;
 
 /// A request that came.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// `GET /api/v1/tasks?limit=50`
-    pub(super) line: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Value,
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Value,
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
@@ -35,14 +35,14 @@ struct State {
 }
 
 /// The service. Its answers are used up: what is not asked for fails the test, and so does what was not planned.
-pub(super) struct Script {
+pub(crate) struct Script {
     address: SocketAddr,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Script {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(State::default());
@@ -59,16 +59,16 @@ impl Script {
         Self { address, state, thread: Some(thread) }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Plans an answer. `line` is the method and how the path begins; its query may follow.
-    pub(super) fn on(&self, line: &str, status: u16, body: &Value) -> &Self {
+    pub(crate) fn on(&self, line: &str, status: u16, body: &Value) -> &Self {
         self.on_raw(line, status, "content-type: application/json\r\n", &body.to_string())
     }
 
-    pub(super) fn on_raw(&self, line: &str, status: u16, headers: &str, body: &str) -> &Self {
+    pub(crate) fn on_raw(&self, line: &str, status: u16, headers: &str, body: &str) -> &Self {
         let length = body.len();
         let answer =
             format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}");
@@ -77,7 +77,7 @@ impl Script {
     }
 
     /// What was asked so far.
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.state.asked.lock().expect("lock").clone()
     }
 }
