@@ -16,8 +16,10 @@ mod follow;
 mod json_text;
 mod output;
 mod prompt;
+mod queues;
 mod render;
 mod resolve;
+mod scale;
 mod schedule_form;
 mod schedules;
 mod serve;
@@ -79,6 +81,8 @@ enum Command {
     Schedules(connection::Group<schedules::Command>),
     /// The processes that run tasks
     Worker(connection::Group<worker::Command>),
+    /// What waits for workers, and pausing it
+    Queues(connection::Group<queues::Command>),
     /// The database's schema
     #[command(subcommand)]
     Db(db::Command),
@@ -157,6 +161,9 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Worker(group) => {
             with_service(&remote.or(group.remote()), out, async |session| worker::run(&session, group.command).await)
+        }
+        Command::Queues(group) => {
+            with_service(&remote.or(group.remote()), out, async |session| queues::run(&session, group.command).await)
         }
         Command::Db(command) => db::run(&out, command),
         Command::Config(command) => config::run(&out, command),

@@ -11,8 +11,10 @@ pub mod health;
 mod metrics;
 pub mod openapi;
 pub mod page;
+pub mod pool;
 pub mod preview;
 mod query;
+pub mod queue;
 pub mod remote;
 pub mod run;
 pub mod schedule;
@@ -96,9 +98,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
                 .configure(workflows)
                 .configure(tasks)
                 .configure(schedules)
-                .service(resource("/workers", "GET").route(get().to(worker::workers)))
-                .service(resource("/workers/history", "GET").route(get().to(worker::history)))
-                .service(resource("/queues", "GET").route(get().to(worker::queues)))
+                .configure(operations)
                 .default_service(web::to(not_found))
                 .wrap(from_fn(auth::require_key)),
         )
@@ -157,6 +157,17 @@ fn schedules(config: &mut ServiceConfig) {
         .service(resource("/schedules/{id}/disable", "POST").route(post().to(schedule::disable)))
         .service(resource("/schedules/{id}/trigger", "POST").route(post().to(schedule::trigger)))
         .service(resource("/schedules/{id}/preview", "GET").route(get().to(preview::of_schedule)));
+}
+
+fn operations(config: &mut ServiceConfig) {
+    config
+        .service(resource("/workers", "GET").route(get().to(worker::workers)))
+        .service(resource("/workers/history", "GET").route(get().to(worker::history)))
+        .service(resource("/pools", "GET").route(get().to(pool::list)))
+        .service(resource("/pools/{name}", "PATCH").route(web::patch().to(pool::patch)))
+        .service(resource("/queues", "GET").route(get().to(queue::list)))
+        .service(resource("/queues/{queue}/pause", "POST").route(post().to(queue::pause)))
+        .service(resource("/queues/{queue}/resume", "POST").route(post().to(queue::resume)));
 }
 
 /// A resource that answers other methods than its own with 405 and their names.

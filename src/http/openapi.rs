@@ -9,11 +9,15 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
-use super::{health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
+use super::{
+    health, metrics, pool, preview, queue, remote, run, schedule, schedule_body, source, task, worker, workflow,
+};
 
 const URL: &str = "/api/v1/openapi.json";
 /// Paths that are answered without a key, see `mod.rs`.
 const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
+/// Paths that are answered from what this node knows of itself.
+const NO_DATABASE: [&str; 4] = ["/", "/api/v1/workers", "/api/v1/workers/history", "/api/v1/pools"];
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,7 +32,7 @@ const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"]
         task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task::logs,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,
-        worker::workers, worker::history, worker::queues,
+        worker::workers, worker::history, pool::list, pool::patch, queue::list, queue::pause, queue::resume,
     ),
     components(schemas(ErrorBody, ValidationBody, schedule_body::ScheduleBody)),
     tags(
@@ -85,7 +89,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     if method != "get" {
         refusals.push(("403", "A web page of another origin asks, and no key is configured"));
     }
-    if path != "/" && path != "/api/v1/workers" {
+    if !NO_DATABASE.contains(&path) {
         refusals.push(("503", "The database is away, or the service stops; try again after Retry-After seconds"));
     }
     if operation.get("requestBody").is_some() {

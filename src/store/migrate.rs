@@ -14,7 +14,7 @@ const MIGRATION_LOCK: i64 = 0x5350_4152_4b4d_4947;
 
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
-                     workers, task_attempts, nodes, schedule_skips, idempotency_keys";
+                     workers, task_attempts, nodes, schedule_skips, idempotency_keys, paused_queues";
 
 /// Applies what is missing. Several nodes may call it at once: one migrates, the others wait and find nothing to do.
 /// Uses a connection of its own, and needs a direct one or PgBouncer in session mode only if something is missing.
@@ -104,7 +104,7 @@ mod tests {
                 tables.push(name.to_owned());
             }
         }
-        assert!(tables.len() >= 11, "{tables:?}");
+        assert!(tables.len() >= 12, "{tables:?}");
         let cleared: Vec<&str> = CLEAR.trim_start_matches("TRUNCATE TABLE ").split(", ").map(str::trim).collect();
         for table in tables {
             assert!(cleared.contains(&table.as_str()), "{table}");

@@ -1,6 +1,6 @@
 //! The REST API over a real socket and real servers.
 
-mod client;
+pub(crate) mod client;
 mod hostile;
 mod meta;
 mod outcomes;
