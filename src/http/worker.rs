@@ -47,7 +47,7 @@ pub struct Executor {
     cpu_percent: Option<f32>,
     /// When it was started.
     started_at: DateTime<Utc>,
-    /// Why its pool last replaced an executor: `max_tasks`, `max_memory`, `memory_wall`, `scaled_down`.
+    /// Why its pool last replaced an executor: `max_tasks`, `max_memory`, `memory_wall`.
     last_recycle_reason: Option<&'static str>,
 }
 
@@ -106,7 +106,11 @@ pub(super) async fn history(state: Data<ApiState>) -> Json<History> {
 fn show(roster: &Roster) -> Workers {
     let history = roster.history();
     let last_recycle = |pool: &str| {
-        let recycled = |event: &&ExecutorEvent| event.pool == pool && matches!(event.event, "draining" | "killed");
+        let recycled = |event: &&ExecutorEvent| {
+            // One that was too many was not replaced.
+            let is_replaced = event.reason != Some("scaled_down") && matches!(event.event, "draining" | "killed");
+            event.pool == pool && is_replaced
+        };
         history.iter().rev().find(recycled).and_then(|event| event.reason)
     };
     let (mut items, mut pools) = (Vec::new(), Vec::new());

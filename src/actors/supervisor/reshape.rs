@@ -40,9 +40,14 @@ impl PoolShape {
         compare("workers", one.workers.to_string(), two.workers.to_string());
         compare("threads", one.threads.to_string(), two.threads.to_string());
         compare("queues", names(self), names(other));
-        compare("recycling", format!("{:?}", one.recycle), format!("{:?}", two.recycle));
+        let share = |limits: &PoolLimits| limits.recycle.max_tasks_per_child.to_string();
+        compare("max_tasks_per_child", share(one), share(two));
+        let memory = |limits: &PoolLimits| limits.recycle.max_memory_per_child_kb.to_string();
+        compare("max_memory_per_child_kb", memory(one), memory(two));
         compare("restarts", format!("{:?}", one.restart), format!("{:?}", two.restart));
-        compare("time limits", format!("{:?}", self.time_limits), format!("{:?}", other.time_limits));
+        let (one, two) = (self.time_limits, other.time_limits);
+        compare("soft time limit", format!("{:?}", one.soft), format!("{:?}", two.soft));
+        compare("time limit", format!("{:?}", one.soft + one.hard_after), format!("{:?}", two.soft + two.hard_after));
         differences
     }
 }

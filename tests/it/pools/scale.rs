@@ -83,7 +83,6 @@ async fn what_runs_is_not_interrupted_and_nothing_is_started_beyond_the_new_size
     until("all slots are used", SOON, async || (stage.source.calls().total == 8).then_some(())).await;
     let shrunk = node.resize(json!({"workers": 1, "threads": 1})).await;
     assert_eq!((&shrunk["ready"], &shrunk["draining"], &shrunk["active"]), (&json!(1), &json!(1), &json!(8)));
-    // The next start must not find the pool's new size, but the file's.
     node.run_many(&workflow, 4).await;
     stage.until_all_completed(12, SOON).await;
     stage.assert_calls(12, 0);
