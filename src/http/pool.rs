@@ -40,6 +40,8 @@ pub struct Pool {
     ready: usize,
     /// Executors that start.
     starting: usize,
+    /// Executors that wait to replace another.
+    spare: usize,
     /// Executors that finish what they run, then end.
     draining: usize,
     /// Slots of the executors that serve.
@@ -128,6 +130,7 @@ impl From<&PoolView> for Pool {
             threads: view.threads,
             ready,
             starting: count("starting"),
+            spare: count("spare"),
             draining: count("draining"),
             ready_slots: ready * view.threads,
             active: view.executors.iter().map(|executor| executor.active).sum(),
