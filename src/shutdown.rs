@@ -1,4 +1,4 @@
-//! When the process is asked to stop.
+//! When the process is asked to stop, or to read its configuration again.
 //!
 //! The one place that listens for signals. The first SIGTERM or SIGINT asks for a stop with a grace period, the second
 //! for one at once. The phases of stopping are the node's: see [`crate::node::Node::stop`].
@@ -32,6 +32,28 @@ impl StopSignals {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+        }
+    }
+}
+
+/// The signal that asks a service to read its configuration again: SIGHUP.
+#[derive(Debug)]
+pub struct ReloadSignal(Signal);
+
+impl ReloadSignal {
+    /// Listens from now on. Without this the signal ends the process.
+    ///
+    /// # Errors
+    /// The system refuses a signal handler.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Completes at the next signal; several that come at once are one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            // The runtime ends: there is no next one.
+            std::future::pending::<()>().await;
         }
     }
 }

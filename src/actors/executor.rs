@@ -30,12 +30,17 @@ const DEADLINE_CHECK: Duration = Duration::from_millis(250);
 pub struct ExecutorOptions {
     /// What the child is told first.
     pub child: StartChild,
-    /// When an attempt is cancelled, unless its task says otherwise.
-    pub soft_time_limit: Duration,
-    /// How long after its soft limit an attempt's child is killed.
-    pub hard_limit_after: Duration,
     /// How long a child may take to be ready.
     pub start_timeout: Duration,
+}
+
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// When it is cancelled, unless its task says otherwise.
+    pub soft: Duration,
+    /// How long after its soft limit its child is killed.
+    pub hard_after: Duration,
 }
 
 /// What an executor works with.
@@ -181,18 +186,21 @@ impl Actor for Executor {
 /// Run an attempt. Sent by the supervisor, at most one a free slot.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Run(pub Given);
+pub struct Run {
+    /// The attempt.
+    pub given: Given,
+    /// How long it may take.
+    pub limits: TimeLimits,
+}
 
 impl Handler<Run> for Executor {
     type Result = ();
 
-    fn handle(&mut self, Run(given): Run, _: &mut Self::Context) {
+    fn handle(&mut self, Run { given, limits }: Run, _: &mut Self::Context) {
         let Job { claimed, endpoint } = given.accept();
-        let soft_limit = claimed
-            .timeout_s
-            .map_or(self.parts.options.soft_time_limit, |seconds| Duration::from_secs(u64::from(seconds)));
+        let soft_limit = claimed.timeout_s.map_or(limits.soft, |seconds| Duration::from_secs(u64::from(seconds)));
         let key = AttemptKey { task: claimed.attempt.task, number: claimed.attempt.number };
-        let deadline = Instant::now() + soft_limit + self.parts.options.hard_limit_after;
+        let deadline = Instant::now() + soft_limit + limits.hard_after;
         let said = self.say(&ToChild::Run(Box::new(RunAttempt {
             key,
             endpoint,

@@ -1,5 +1,6 @@
 //! A pool's intake: takes ids out of its mailboxes and claims them, never more than there are free slots.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use super::given::Given;
 use super::post::{ask, tell};
 use super::supervisor::{Arrived, IntakeEnded, Supervisor};
 use crate::dispatch::Dispatch;
+use crate::dispatch::pause::PausedQueues;
+use crate::domain::ids::TaskId;
 use crate::domain::queue::QueueName;
 use crate::mailbox::Taken;
 
@@ -22,28 +25,41 @@ pub struct IntakeOptions {
     pub pending_grace: Duration,
     /// The pool's name.
     pub pool: Arc<str>,
-    /// The pool's slots. An executor has room as soon as an attempt ended; the pool takes another task in only when its
-    /// outcome is stored too. So no more attempts than this are ever at stake when the service is killed, and outcomes
-    /// don't pile up before a slow database.
+}
+
+/// What a pool has room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Free slots.
+    pub free: usize,
+    /// All slots that the pool should have. An executor has room as soon as an attempt ended; the pool takes another task
+    /// in only when its outcome is stored too. So no more attempts than this are ever at stake when the service is
+    /// killed, and outcomes don't pile up before a slow database.
     pub slots: usize,
+}
+
+/// What a supervisor tells its intake, now and whenever it changes.
+#[derive(Debug)]
+pub struct Told {
+    /// The room; nothing once the pool drains.
+    pub room: watch::Receiver<Option<Room>>,
+    /// The queues to take from, in order.
+    pub queues: watch::Receiver<Vec<QueueName>>,
 }
 
 /// The supervisor answers at once unless its arbiter is stuck, which the watchdog notices first.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(60);
+/// How long the mailboxes are waited for while others of the pool's queues are paused: none is left waiting for longer
+/// when it goes on.
+const PAUSED_BLOCK: Duration = Duration::from_millis(250);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Runs until the pool drains. `free` is the number of free slots, and nothing once the pool drains.
-pub async fn run(
-    options: IntakeOptions,
-    queues: Vec<QueueName>,
-    dispatch: Dispatch,
-    free: watch::Receiver<Option<usize>>,
-    supervisor: Addr<Supervisor>,
-) {
+/// Runs until the pool drains.
+pub async fn run(options: IntakeOptions, told: Told, dispatch: Dispatch, supervisor: Addr<Supervisor>) {
     // Also told where the intake panics.
     let _ended = TellEnd(supervisor.clone());
-    take_in(options, queues, dispatch, free, &supervisor).await;
+    take_in(options, told, dispatch, &supervisor).await;
 }
 
 struct TellEnd(Addr<Supervisor>);
@@ -54,26 +70,36 @@ impl Drop for TellEnd {
     }
 }
 
-async fn take_in(
-    options: IntakeOptions,
-    queues: Vec<QueueName>,
-    dispatch: Dispatch,
-    mut free: watch::Receiver<Option<usize>>,
-    supervisor: &Addr<Supervisor>,
-) {
-    let mut taker = dispatch.mailbox().taker(queues.clone());
+async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervisor: &Addr<Supervisor>) {
+    let Told { mut room, mut queues } = told;
+    let mut paused = dispatch.paused();
+    let mut taker = dispatch.mailbox().taker();
     let (mut redis, mut postgres) = (Trouble::of("Redis"), Trouble::of("PostgreSQL"));
-    while free.wait_for(|free| *free != Some(0)).await.is_ok_and(|free| free.is_some()) {
+    loop {
+        let has_room = |room: &Option<Room>| room.is_none_or(|room| room.free > 0);
+        let Ok(Some(Room { slots, .. })) = room.wait_for(has_room).await.map(|room| *room) else { return };
         tokio::select! {
-            () = dispatch.in_flight().wait_until_fewer(&options.pool, options.slots) => {}
-            // The pool drains, and the database may be away: then outcomes are not stored for a long time.
-            _ = free.wait_for(Option::is_none) => continue,
+            () = dispatch.in_flight().wait_until_fewer(&options.pool, slots) => {}
+            // The pool drains, and the database may be away: then outcomes are not stored for a long time. Or it has
+            // another size.
+            _ = room.wait_for(|room| room.is_none_or(|room| room.slots != slots)) => continue,
         }
-        let room = || {
+        let all = queues.borrow_and_update().clone();
+        let open = without(&all, &paused.borrow_and_update());
+        if open.is_empty() {
+            tokio::select! {
+                _ = paused.changed() => {}
+                _ = queues.changed() => {}
+                _ = room.wait_for(Option::is_none) => {}
+            }
+            continue;
+        }
+        let block = if open.len() < all.len() { options.block.min(PAUSED_BLOCK) } else { options.block };
+        let has_free = || {
             let unstored = dispatch.in_flight().len_of(&options.pool);
-            free.borrow().unwrap_or(0).min(options.slots.saturating_sub(unstored))
+            room.borrow().map_or(0, |room| room.free.min(room.slots.saturating_sub(unstored)))
         };
-        let taken = match taker.take(options.block, room).await {
+        let taken = match taker.take(&open, block, has_free).await {
             Ok(taken) => {
                 redis.is_over();
                 taken
@@ -85,14 +111,14 @@ async fn take_in(
         };
         if taken.is_empty() {
             // An empty mailbox is no proof that nothing is pending.
-            match dispatch.refeed_stale(queues.clone(), options.pending_grace).await {
+            match dispatch.refeed_stale(open, options.pending_grace).await {
                 Ok(_) => postgres.is_over(),
                 Err(error) => postgres.rest(&error).await,
             }
             continue;
         }
-        if free.borrow().is_none_or(|free| free == 0) {
-            // The pool drains, or a child has crashed: others may have them.
+        if room.borrow().is_none_or(|room| room.free == 0) {
+            // The pool drains or has become smaller, or a child has crashed: others may have them.
             put_back(&dispatch, taken).await;
             continue;
         }
@@ -100,18 +126,41 @@ async fn take_in(
         match dispatch.claim(&options.pool, ids).await {
             Ok(jobs) => {
                 postgres.is_over();
+                let claimed: HashSet<TaskId> = jobs.iter().map(|job| job.claimed.attempt.task).collect();
                 let jobs = jobs.into_iter().map(|job| Given::new(job, dispatch.clone())).collect();
                 // Only then are the slots taken, and the number of free ones is right again.
                 if ask(supervisor, Arrived(jobs), HAND_OVER_LIMIT).await.is_none() {
                     log::error!("a supervisor is gone; what it had claimed is given back");
                     return;
                 }
+                put_back_paused(&dispatch, taken.into_iter().filter(|taken| !claimed.contains(&taken.id))).await;
             }
             Err(error) => {
                 put_back(&dispatch, taken).await;
                 postgres.rest(&error).await;
             }
         }
+    }
+}
+
+fn without(queues: &[QueueName], paused: &PausedQueues) -> Vec<QueueName> {
+    queues.iter().filter(|queue| !paused.contains(*queue)).cloned().collect()
+}
+
+/// What could not be claimed has been called off or runs already. Unless its queue was paused a moment ago, perhaps on
+/// another node: then it goes back, and nothing is taken from there again.
+async fn put_back_paused(dispatch: &Dispatch, unclaimed: impl Iterator<Item = Taken>) {
+    let unclaimed: Vec<Taken> = unclaimed.collect();
+    if unclaimed.is_empty() {
+        return;
+    }
+    if let Err(error) = dispatch.refresh_pauses().await {
+        log::debug!("whether a queue is paused can't be seen now: {error}");
+    }
+    let paused = dispatch.paused().borrow().clone();
+    let back: Vec<Taken> = unclaimed.into_iter().filter(|taken| paused.contains(&taken.queue)).collect();
+    if !back.is_empty() {
+        put_back(dispatch, back).await;
     }
 }
 

@@ -66,6 +66,7 @@ pub async fn run(options: JanitorOptions, dispatch: Dispatch, stop: Cancellation
 }
 
 async fn sweep_attempts(options: &JanitorOptions, dispatch: &Dispatch) -> Result<(), Error> {
+    dispatch.refresh_pauses().await?;
     let taken_over = dispatch.take_over_abandoned().await?;
     if taken_over > 0 {
         log::warn!("{taken_over} attempts of dead nodes are given back");

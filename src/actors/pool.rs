@@ -7,145 +7,22 @@
 //! - An executor that nears `max_tasks_per_child` gets a *spare*: its replacement, started but not yet serving. When it
 //!   has had its share and the spare is ready, they change places in one step, so capacity never dips. The same where
 //!   its child's memory passes the ceiling.
+//! - A pool may get other measures while it runs, see [`scale`].
 //! - Draining finishes what runs and takes nothing new.
+
+mod event;
+mod member;
+mod scale;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::ids::ExecutorId;
-use crate::domain::recycle::{MemoryVerdict, RecycleLimits};
-use crate::domain::restart::{CrashLog, RestartOptions, RestartVerdict};
+use crate::domain::recycle::MemoryVerdict;
+use crate::domain::restart::{CrashLog, RestartVerdict};
 
-/// The measures of a pool.
-#[derive(Clone, Debug)]
-pub struct PoolLimits {
-    /// Serving executors.
-    pub workers: usize,
-    /// Slots of each.
-    pub threads: usize,
-    /// When a child is replaced.
-    pub recycle: RecycleLimits,
-    /// How often crashes are forgiven.
-    pub restart: RestartOptions,
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The pool begins.
-    Begin,
-    /// An executor's child takes work from now on.
-    Ready(ExecutorId),
-    /// An executor ended; whatever it ran is settled already.
-    Exited(ExecutorId, Exit),
-    /// So many claimed tasks came in.
-    Arrived(usize),
-    /// So many attempts of an executor ended.
-    Ended(ExecutorId, usize),
-    /// A child's resident memory was sampled, in KB (1024 bytes).
-    Sampled(ExecutorId, u64),
-    /// The wait that [`Action::StartLater`] asked for is over.
-    StartDue,
-    /// Finish what runs, then end.
-    Drain,
-}
-
-/// How an executor ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// As it was asked to.
-    Retired,
-    /// By itself, or killed for its memory.
-    Crashed,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start an executor.
-    Start(ExecutorId),
-    /// Report [`Event::StartDue`] after this wait.
-    StartLater(Duration),
-    /// Give the task that waits longest to this executor.
-    Give(ExecutorId),
-    /// Let this executor finish what it runs and end.
-    Retire(ExecutorId, Reason),
-    /// Kill this executor's child at once.
-    Kill(ExecutorId, Reason),
-    /// Give the tasks that wait for a slot back to their mailbox.
-    GiveBack,
-    /// The last executor ended after [`Event::Drain`].
-    Drained,
-}
-
-/// Why an executor is retired or killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It was given `max_tasks_per_child` attempts.
-    MaxTasks,
-    /// Its child passed `max_memory_per_child_kb`.
-    MaxMemory,
-    /// Its child passed twice that.
-    MemoryWall,
-    /// The service stops.
-    Shutdown,
-}
-
-impl Reason {
-    /// The reason's name in the history and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MaxTasks => "max_tasks",
-            Self::MaxMemory => "max_memory",
-            Self::MemoryWall => "memory_wall",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
-/// Where an executor is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Its child is starting.
-    Starting,
-    /// It serves.
-    Ready,
-    /// It waits to replace another.
-    Spare,
-    /// It finishes what it runs.
-    Draining,
-}
-
-/// An executor as the pool sees it.
-#[derive(Clone, Debug)]
-pub struct Member {
-    started: bool,
-    draining: bool,
-    /// The executor that this one is to replace.
-    spare_of: Option<ExecutorId>,
-    /// Why this one is to be replaced, once it must be.
-    retire: Option<Reason>,
-    /// Attempts it was given.
-    pub given: u64,
-    /// Attempts it runs.
-    pub active: usize,
-}
-
-impl Member {
-    fn new(spare_of: Option<ExecutorId>) -> Self {
-        Self { started: false, draining: false, spare_of, retire: None, given: 0, active: 0 }
-    }
-
-    /// Where it is in its life.
-    pub fn state(&self) -> State {
-        match (self.draining, self.started, self.spare_of) {
-            (true, _, _) => State::Draining,
-            (_, false, _) => State::Starting,
-            (_, _, Some(_)) => State::Spare,
-            _ => State::Ready,
-        }
-    }
-}
+pub use event::{Action, Event, Exit, PoolLimits, Reason};
+pub use member::{Member, State};
 
 /// The pool's state.
 #[derive(Debug)]
@@ -194,9 +71,9 @@ impl Pool {
                 self.starts_due = self.starts_due.saturating_sub(1);
                 self.fill(&mut actions);
                 // Spares that were held back meanwhile.
-                let serving: Vec<ExecutorId> = self.serving().map(|(id, _)| id).collect();
-                serving.into_iter().for_each(|id| self.look_ahead(id, &mut actions));
+                self.look_ahead_all(&mut actions);
             }
+            Event::Resized(limits) => self.resize(limits, &mut actions),
             Event::Drain => self.drain(&mut actions),
         }
         actions
@@ -285,13 +162,14 @@ impl Pool {
         }
         self.fill(actions);
         self.give(actions);
-        self.give_back_if_deserted(actions);
+        self.give_back_what_has_no_slot(actions);
     }
 
     /// Without any executor that serves, what waits for a slot is given back: nobody knows when there will be one, and
-    /// another node may have room.
-    fn give_back_if_deserted(&mut self, actions: &mut Vec<Action>) {
-        if self.waiting > 0 && self.serving().next().is_none() {
+    /// another node may have room. The same where all serve that should and are full: the pool has become smaller.
+    fn give_back_what_has_no_slot(&mut self, actions: &mut Vec<Action>) {
+        let serving = self.serving().count();
+        if self.waiting > 0 && (serving == 0 || serving >= self.limits.workers) {
             self.waiting = 0;
             actions.push(Action::GiveBack);
         }
@@ -304,7 +182,7 @@ impl Pool {
             actions.push(Action::GiveBack);
         }
         self.give(actions);
-        self.give_back_if_deserted(actions);
+        self.give_back_what_has_no_slot(actions);
     }
 
     /// Gives what waits to the executors with the most room.
@@ -323,10 +201,16 @@ impl Pool {
         }
     }
 
+    fn look_ahead_all(&mut self, actions: &mut Vec<Action>) {
+        let serving: Vec<ExecutorId> = self.serving().map(|(id, _)| id).collect();
+        serving.into_iter().for_each(|id| self.look_ahead(id, actions));
+    }
+
     /// Starts an executor's replacement a little before it has had its share, and replaces it when it has.
     fn look_ahead(&mut self, id: ExecutorId, actions: &mut Vec<Action>) {
         let recycle = self.limits.recycle;
-        let Some(member) = self.members.get_mut(&id) else { return };
+        // One that was retired while it started may still say that it is ready.
+        let Some(member) = self.members.get_mut(&id).filter(|member| !member.draining) else { return };
         if recycle.is_spent(member.given) {
             member.retire.get_or_insert(Reason::MaxTasks);
         }

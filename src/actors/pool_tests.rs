@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::recycle::RecycleLimits;
+use crate::domain::restart::RestartOptions;
 
 const NOW: Duration = Duration::from_secs(1);
 
@@ -101,8 +103,8 @@ fn what_arrives_for_an_executor_that_has_ended_waits_while_another_serves_and_go
     pool.handle(Event::Exited(id(1), Exit::Crashed), NOW);
     assert_eq!(pool.handle(Event::Arrived(2), NOW), [Action::Give(id(2))]);
     assert_eq!(pool.handle(Event::Ready(id(3)), NOW), [Action::Give(id(3))]);
-    pool.handle(Event::Arrived(1), NOW);
     pool.handle(Event::Exited(id(2), Exit::Crashed), NOW);
+    assert_eq!(pool.handle(Event::Arrived(1), NOW), [], "one is missing: it waits for that one's replacement");
     assert!(pool.handle(Event::Exited(id(3), Exit::Crashed), NOW).contains(&Action::GiveBack));
     assert_eq!(pool.handle(Event::Arrived(1), NOW), [Action::GiveBack]);
 }
@@ -117,6 +119,116 @@ fn draining_finishes_what_runs_and_gives_the_rest_back() {
     assert_eq!(pool.handle(Event::Arrived(1), NOW), [Action::GiveBack]);
     assert_eq!(pool.handle(Event::Exited(id(2), Exit::Retired), NOW), []);
     assert_eq!(pool.handle(Event::Exited(id(1), Exit::Crashed), NOW), [Action::Drained]);
+}
+
+fn resized(pool: &mut Pool, workers: usize, threads: usize) -> Vec<Action> {
+    let limits = PoolLimits { workers, threads, ..*pool.limits() };
+    pool.handle(Event::Resized(limits), NOW)
+}
+
+fn scaled_down(n: u64) -> Action {
+    Action::Retire(id(n), Reason::ScaledDown)
+}
+
+#[test]
+fn a_pool_that_grows_starts_what_is_missing_and_one_that_shrinks_retires_the_idle_first() {
+    let mut pool = pool(2, 2, 1_000);
+    assert_eq!(resized(&mut pool, 4, 2), [Action::Start(id(3)), Action::Start(id(4))]);
+    assert_eq!((pool.ready_slots(), pool.free()), (4, 4));
+    pool.handle(Event::Ready(id(3)), NOW);
+    pool.handle(Event::Arrived(4), NOW);
+    pool.handle(Event::Ended(id(3), 1), NOW);
+    // 4 does not serve yet, 3 runs least.
+    assert_eq!(resized(&mut pool, 2, 2), [scaled_down(4), scaled_down(3)]);
+    assert_eq!((pool.ready_slots(), pool.free()), (4, 1));
+    assert_eq!(pool.handle(Event::Exited(id(4), Exit::Retired), NOW), []);
+    assert_eq!(pool.handle(Event::Exited(id(3), Exit::Retired), NOW), [], "nobody replaces them");
+    assert_eq!(resized(&mut pool, 1, 2), [scaled_down(2)], "2 has a free slot");
+    assert_eq!(resized(&mut pool, 1, 2), [], "once is enough");
+    assert_eq!(pool.handle(Event::Exited(id(1), Exit::Crashed), NOW), [Action::Start(id(5))], "the last is replaced");
+}
+
+#[test]
+fn another_number_of_threads_counts_at_once_and_interrupts_nothing() {
+    let mut pool = pool(1, 2, 1_000);
+    pool.handle(Event::Arrived(2), NOW);
+    assert_eq!(resized(&mut pool, 1, 4), []);
+    assert_eq!((pool.free(), pool.ready_slots()), (2, 4));
+    assert_eq!(pool.handle(Event::Arrived(2), NOW), [Action::Give(id(1)), Action::Give(id(1))]);
+    assert_eq!(resized(&mut pool, 1, 1), []);
+    assert_eq!((pool.free(), pool.ready_slots()), (0, 1));
+    pool.handle(Event::Ended(id(1), 3), NOW);
+    assert_eq!(pool.free(), 0, "one still runs");
+    pool.handle(Event::Ended(id(1), 1), NOW);
+    assert_eq!(pool.free(), 1);
+}
+
+#[test]
+fn a_task_on_its_way_to_a_slot_that_is_gone_is_given_back() {
+    let mut pool = pool(2, 1, 1_000);
+    assert_eq!(pool.free(), 2);
+    assert_eq!(resized(&mut pool, 1, 1), [scaled_down(1)]);
+    assert_eq!(pool.handle(Event::Arrived(2), NOW), [Action::Give(id(2)), Action::GiveBack]);
+    assert_eq!(pool.free(), 0);
+}
+
+#[test]
+fn an_executor_that_is_being_replaced_goes_with_its_spare_when_the_pool_shrinks() {
+    let mut pool = pool(2, 1, 1_000);
+    pool.handle(Event::Arrived(1), NOW);
+    // 2 is idle and too large; its spare is on its way.
+    assert_eq!(pool.handle(Event::Sampled(id(2), 1_001), NOW), [Action::Start(id(3))]);
+    assert_eq!(resized(&mut pool, 1, 1), [scaled_down(2), scaled_down(3)]);
+    assert_eq!(pool.handle(Event::Ready(id(3)), NOW), [], "it said so before it heard");
+    assert_eq!(pool.ready_slots(), 1);
+    pool.handle(Event::Exited(id(2), Exit::Retired), NOW);
+    assert_eq!(pool.handle(Event::Exited(id(3), Exit::Retired), NOW), []);
+    assert_eq!(pool.members().count(), 1);
+}
+
+#[test]
+fn a_pool_that_shrinks_keeps_the_recycling_of_those_that_stay() {
+    let mut pool = pool(2, 1, 1_000);
+    pool.handle(Event::Sampled(id(1), 1_001), NOW);
+    pool.handle(Event::Arrived(1), NOW);
+    assert_eq!(resized(&mut pool, 1, 1), [scaled_down(2)], "1 runs something");
+    assert_eq!(pool.handle(Event::Ready(id(3)), NOW), [Action::Retire(id(1), Reason::MaxMemory)]);
+    assert_eq!(pool.ready_slots(), 1, "capacity never dips");
+}
+
+#[test]
+fn a_smaller_share_begins_to_count_when_it_is_set() {
+    let mut pool = pool(1, 1, 1_000);
+    for _ in 0..5 {
+        pool.handle(Event::Arrived(1), NOW);
+        pool.handle(Event::Ended(id(1), 1), NOW);
+    }
+    let recycle = RecycleLimits { max_tasks_per_child: 5, max_memory_per_child_kb: 1_000 };
+    let limits = PoolLimits { recycle, ..*pool.limits() };
+    assert_eq!(pool.handle(Event::Resized(limits), NOW), [Action::Start(id(2))]);
+    assert_eq!(pool.handle(Event::Ready(id(2)), NOW), [Action::Retire(id(1), Reason::MaxTasks)]);
+}
+
+#[test]
+fn a_pool_whose_children_crash_grows_when_the_wait_is_over() {
+    let mut pool = pool(1, 1, 1_000);
+    pool.handle(Event::Exited(id(1), Exit::Crashed), NOW);
+    let wait = RestartOptions::default().backoff;
+    assert_eq!(pool.handle(Event::Exited(id(2), Exit::Crashed), NOW), [Action::StartLater(wait)]);
+    assert_eq!(resized(&mut pool, 3, 1), [], "what crashes is not tried more often for being wanted more");
+    assert_eq!(pool.handle(Event::StartDue, NOW), [3, 4, 5].map(|n| Action::Start(id(n))));
+    pool.handle(Event::Exited(id(3), Exit::Crashed), NOW);
+    assert_eq!(resized(&mut pool, 2, 1), []);
+    assert_eq!(pool.handle(Event::StartDue, NOW), [], "two are there");
+}
+
+#[test]
+fn a_pool_that_drains_has_no_size_any_more() {
+    let mut pool = pool(2, 1, 1_000);
+    pool.handle(Event::Drain, NOW);
+    assert_eq!(resized(&mut pool, 5, 1), []);
+    assert_eq!(resized(&mut pool, 1, 1), []);
+    assert_eq!(pool.free(), 0);
 }
 
 /// A world around a pool that does what the pool asks for, in an order that chance decides.
@@ -151,14 +263,14 @@ impl World {
 proptest! {
     #[test]
     fn whatever_happens_no_task_is_lost_and_slots_are_respected(
-        steps in proptest::collection::vec((0u8..6, any::<prop::sample::Index>()), 1..400),
+        steps in proptest::collection::vec((0u8..7, any::<prop::sample::Index>()), 1..400),
         workers in 1usize..4, threads in 1usize..4, max_tasks in 1u64..12,
     ) {
         let recycle = RecycleLimits { max_tasks_per_child: max_tasks, max_memory_per_child_kb: 1_000 };
         let restart = RestartOptions::default();
         let mut pool = Pool::new(PoolLimits { workers, threads, recycle, restart });
         let mut world = World::default();
-        let mut arrived = 0;
+        let (mut arrived, mut workers, mut most_threads) = (0, workers, threads);
         world.carry_out(pool.handle(Event::Begin, NOW));
         for (step, choice) in steps {
             let starting: Vec<_> = world.starting.iter().copied().collect();
@@ -197,6 +309,12 @@ proptest! {
                     world.later -= 1;
                     pool.handle(Event::StartDue, NOW)
                 }
+                6 => {
+                    workers = 1 + choice.index(4);
+                    let threads = 1 + choice.index(3);
+                    most_threads = most_threads.max(threads);
+                    resized(&mut pool, workers, threads)
+                }
                 _ => continue,
             };
             let gave_back = actions.contains(&Action::GiveBack);
@@ -206,11 +324,12 @@ proptest! {
             }
             prop_assert_eq!(arrived, world.given + world.given_back + pool.waiting);
             for (id, member) in pool.members() {
-                prop_assert!(member.active <= threads);
+                prop_assert!(member.active <= most_threads);
                 prop_assert_eq!(member.active, world.running.iter().filter(|running| **running == id).count());
             }
             let there = pool.members().filter(|(_, m)| !m.draining && m.spare_of.is_none()).count();
-            prop_assert!(there + pool.starts_due >= workers, "a missing executor is always on its way");
+            prop_assert!(there + pool.starts_due >= workers || pool.starts_due > 0, "who is missing is on its way");
+            prop_assert!(there <= workers, "nobody is too many for longer than it takes to say so");
         }
     }
 }

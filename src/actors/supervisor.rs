@@ -1,5 +1,8 @@
 //! The supervisor of a pool: carries out what [`pool`](super::pool) decides.
 
+mod report;
+mod reshape;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -10,24 +13,23 @@ use tokio::sync::{broadcast, watch};
 use super::executor::{Cancel, Executor, ExecutorParts, Kill, Retire, Run};
 use super::exit::ExitGuard;
 use super::given::Given;
-use super::intake::{self, IntakeOptions};
-use super::pool::{Action, Event, Exit, Pool, PoolLimits, Reason, State};
+use super::intake::{self, IntakeOptions, Room, Told};
+use super::pool::{Action, Event, Exit, Pool, Reason};
 use super::post::tell;
 use crate::dispatch::Abort;
-use crate::dispatch::roster::{ExecutorEvent, ExecutorView, PoolView};
 use crate::domain::clock;
 use crate::domain::ids::ExecutorId;
 use crate::domain::queue::QueueName;
+
+pub use reshape::{PoolShape, Reshape};
 
 /// What a pool is.
 #[derive(Clone, Debug)]
 pub struct SupervisorOptions {
     /// The pool's name.
     pub name: String,
-    /// The queues it serves, in order.
-    pub queues: Vec<QueueName>,
-    /// Its measures.
-    pub limits: PoolLimits,
+    /// What it begins with.
+    pub shape: PoolShape,
     /// Taking tasks in.
     pub intake: IntakeOptions,
 }
@@ -40,8 +42,14 @@ pub struct Supervisor {
     executors: HashMap<ExecutorId, Known>,
     /// Claimed tasks that wait for a slot, see [`Pool`].
     waiting: VecDeque<Given>,
-    /// Free slots, for the intake; nothing once the pool drains.
-    free: watch::Sender<Option<usize>>,
+    /// What the pool is now.
+    shape: PoolShape,
+    /// Executors, and slots of each, that the configuration gives it.
+    configured: (usize, usize),
+    /// Slots, for the intake; nothing once the pool drains.
+    room: watch::Sender<Option<Room>>,
+    /// Queues, for the intake.
+    queues: watch::Sender<Vec<QueueName>>,
     draining: bool,
     drained: bool,
     intake_ended: bool,
@@ -71,12 +79,15 @@ impl Supervisor {
     /// A supervisor; `ended` is called when it ends, whatever the reason.
     pub fn new(options: SupervisorOptions, parts: ExecutorParts, ended: impl FnOnce(()) + 'static) -> Self {
         Self {
-            pool: Pool::new(options.limits.clone()),
+            pool: Pool::new(options.shape.limits),
+            shape: options.shape.clone(),
+            configured: options.shape.size(),
+            room: watch::channel(Some(Room::default())).0,
+            queues: watch::channel(options.shape.queues.clone()).0,
             options,
             parts,
             executors: HashMap::new(),
             waiting: VecDeque::new(),
-            free: watch::channel(Some(0)).0,
             draining: false,
             drained: false,
             intake_ended: false,
@@ -90,8 +101,10 @@ impl Supervisor {
         for action in actions {
             self.carry_out(action, ctx);
         }
-        let free = (!self.draining).then(|| self.pool.free());
-        self.free.send_if_modified(|known| std::mem::replace(known, free) != free);
+        let limits = self.pool.limits();
+        let slots = limits.workers * limits.threads;
+        let room = (!self.draining).then(|| Room { free: self.pool.free(), slots });
+        self.room.send_if_modified(|known| std::mem::replace(known, room) != room);
     }
 
     fn carry_out(&mut self, action: Action, ctx: &mut Context<Self>) {
@@ -109,7 +122,7 @@ impl Supervisor {
             }
             Action::Give(id) => {
                 if let (Some(job), Some(known)) = (self.waiting.pop_front(), self.executors.get(&id)) {
-                    tell(&known.address, Run(job));
+                    tell(&known.address, Run { given: job, limits: self.shape.time_limits });
                 }
             }
             Action::Retire(id, reason) => {
@@ -131,65 +144,6 @@ impl Supervisor {
                 self.stop_when_done(ctx);
             }
         }
-    }
-
-    fn note(&mut self, id: ExecutorId, event: &'static str, reason: Option<Reason>) {
-        self.note_as(id, self.given(id), event, reason.map(Reason::as_str));
-    }
-
-    /// Attempts that an executor was given.
-    fn given(&self, id: ExecutorId) -> u64 {
-        self.pool.members().find(|(member, _)| *member == id).map_or(0, |(_, member)| member.given)
-    }
-
-    fn note_as(&mut self, id: ExecutorId, tasks_done: u64, event: &'static str, reason: Option<&'static str>) {
-        let event = ExecutorEvent {
-            at: clock::now(),
-            pool: self.options.name.clone(),
-            executor: id,
-            event,
-            reason,
-            tasks_done,
-            ready_slots: self.pool.ready_slots(),
-        };
-        let why = reason.unwrap_or("as it should");
-        log::debug!("pool {}: executor {id} {} ({why}) after {} tasks", event.pool, event.event, event.tasks_done);
-        self.parts.dispatch.roster().record(event);
-        self.publish();
-    }
-
-    fn publish(&mut self) {
-        let executors = self
-            .pool
-            .members()
-            .filter_map(|(id, member)| {
-                let known = self.executors.get(&id)?;
-                Some(ExecutorView {
-                    id,
-                    pid: known.pid,
-                    state: match member.state() {
-                        State::Starting => "starting",
-                        State::Ready => "ready",
-                        State::Spare => "spare",
-                        State::Draining => "draining",
-                    },
-                    tasks_done: member.given.saturating_sub(member.active as u64),
-                    active: member.active,
-                    rss_kb: known.sample.map(|sample| sample.rss_kb),
-                    cpu_percent: known.sample.map(|sample| sample.cpu_percent),
-                    started_at: known.started_at,
-                })
-            })
-            .collect();
-        let failed = self.pool.is_failed(self.started_at.elapsed());
-        self.parts.dispatch.roster().publish(PoolView {
-            name: self.options.name.clone(),
-            queues: self.options.queues.clone(),
-            workers: self.options.limits.workers,
-            threads: self.options.limits.threads,
-            failed,
-            executors,
-        });
     }
 
     fn stop_when_done(&self, ctx: &mut Context<Self>) {
@@ -216,15 +170,12 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.apply(Event::Begin, ctx);
-        let intake = intake::run(
-            self.options.intake.clone(),
-            self.options.queues.clone(),
-            self.parts.dispatch.clone(),
-            self.free.subscribe(),
-            ctx.address(),
-        );
+        let dispatch = &self.parts.dispatch;
+        let told = Told { room: self.room.subscribe(), queues: self.queues.subscribe() };
+        let intake = intake::run(self.options.intake.clone(), told, dispatch.clone(), ctx.address());
         self.parts.runtime.spawn(intake);
-        self.parts.runtime.spawn(forward_aborts(self.parts.dispatch.aborts(), ctx.address()));
+        self.parts.runtime.spawn(forward_aborts(dispatch.aborts(), ctx.address()));
+        self.parts.runtime.spawn(reshape::forward_orders(dispatch.orders(&self.options.name), ctx.address()));
     }
 }
 

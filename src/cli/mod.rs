@@ -18,9 +18,11 @@ mod json_text;
 mod keys;
 mod output;
 mod prompt;
+mod queues;
 mod render;
 mod resolve;
 mod run_agent;
+mod scale;
 mod schedule_form;
 mod schedules;
 mod serve;
@@ -86,6 +88,8 @@ enum Command {
     Keys(connection::Group<keys::Command>),
     /// Who changed what
     Audit(connection::Group<audit::Command>),
+    /// What waits for workers, and pausing it
+    Queues(connection::Group<queues::Command>),
     /// The database's schema
     #[command(subcommand)]
     Db(db::Command),
@@ -170,6 +174,9 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Audit(group) => {
             with_service(&remote.or(group.remote()), out, async |session| audit::run(&session, group.command).await)
+        }
+        Command::Queues(group) => {
+            with_service(&remote.or(group.remote()), out, async |session| queues::run(&session, group.command).await)
         }
         Command::Db(command) => db::run(&out, command),
         Command::Config(command) => config::run(&out, command),

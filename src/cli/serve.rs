@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::Error;
 use crate::config::{Config, Flags, LoadOptions};
 use crate::node::{self, Node, Unavailable, Unfinished, Unusable};
-use crate::shutdown::StopSignals;
+use crate::shutdown::{ReloadSignal, StopSignals};
 
 /// What overrules the configuration.
 #[derive(Args, Debug)]
@@ -47,6 +47,11 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     pub(super) fn load(self) -> Result<Config, Error> {
+        load(&self.options())
+    }
+
+    /// Where to look, now and at each reload: the environment and the flags stay what they are.
+    fn options(self) -> LoadOptions {
         let flags = Flags {
             profile: self.profile,
             roles: self.roles,
@@ -58,23 +63,46 @@ impl ServeArgs {
             log_level: self.log_level,
             set: self.set,
         };
-        let config = Config::load(&LoadOptions::from_process(self.config, flags));
-        config.map_err(|errors| Error::Usage(errors.to_string()))
+        LoadOptions::from_process(self.config, flags)
     }
+}
+
+fn load(options: &LoadOptions) -> Result<Config, Error> {
+    Config::load(options).map_err(|errors| Error::Usage(errors.to_string()))
 }
 
 /// Serves until a signal, or until a part of the node fails.
 pub(super) fn run(args: ServeArgs) -> Result<(), Error> {
-    let config = args.load()?;
+    let options = args.options();
+    let config = load(&options)?;
     start_log(&config)?;
     node::in_system(|runtime| async move {
         let signals = StopSignals::listen()?;
-        tokio::select! {
-            node = start(&config, runtime) => serve(node?, &signals).await,
+        let mut reloads = ReloadSignal::listen()?;
+        let node = tokio::select! {
+            node = start(&config, runtime) => node?,
             // Nothing runs yet; a PostgreSQL that does not answer must not make the service deaf.
-            () = signals.next() => Ok(()),
-        }
+            () = signals.next() => return Ok(()),
+        };
+        let cause = loop {
+            tokio::select! {
+                cause = end(&node, &signals) => break cause,
+                () = reloads.next() => reload(&node, &config, &options),
+            }
+        };
+        stop(node, &signals, cause).await
     })?
+}
+
+/// Reads the configuration again. One that can't be used is refused as a whole.
+fn reload(node: &Node, started: &Config, options: &LoadOptions) {
+    match load(options) {
+        Ok(config) => {
+            config.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+            node.reload(started, &config);
+        }
+        Err(error) => log::error!("the configuration can't be reloaded, so everything stays as it is: {error}"),
+    }
 }
 
 /// Starts logging and says what the configuration wants said.
@@ -107,10 +135,19 @@ pub(super) async fn start(config: &Config, runtime: Handle) -> Result<Node, Erro
 
 /// Runs a node until it is asked to stop or a part of it fails, and stops it.
 pub(super) async fn serve(node: Node, signals: &StopSignals) -> Result<(), Error> {
-    let failed = tokio::select! {
+    let failed = end(&node, signals).await;
+    stop(node, signals, failed).await
+}
+
+/// Completes when the node is to stop: with the part of it that failed, or with none if it is asked to.
+async fn end(node: &Node, signals: &StopSignals) -> Option<String> {
+    tokio::select! {
         () = signals.next() => None,
         name = node.failed() => Some(name),
-    };
+    }
+}
+
+async fn stop(node: Node, signals: &StopSignals, failed: Option<String>) -> Result<(), Error> {
     if let Some(name) = &failed {
         log::error!("the {name} ended by itself; the service stops so that it is started anew");
     }

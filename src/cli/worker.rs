@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::render::{field, first_field, relative, time};
+use super::scale::{self, ScaleArgs};
 use super::table::Column::{Drop, Keep, Shrink};
 use super::{Error, Session};
 use crate::domain::clock::now;
@@ -13,10 +14,18 @@ use crate::domain::clock::now;
 pub(super) enum Command {
     /// Every worker with its pool, load and memory
     Status,
+    /// Give a pool of the node that answers another size while it runs
+    Scale(ScaleArgs),
 }
 
 pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error> {
-    let Command::Status = command;
+    match command {
+        Command::Status => status(session).await,
+        Command::Scale(args) => scale::run(session, args).await,
+    }
+}
+
+async fn status(session: &Session) -> Result<(), Error> {
     let answer = session.client.get(&["workers"]).send().await?;
     if session.out.is_json() {
         return session.out.json(&answer);

@@ -37,6 +37,7 @@ pub use self::worker::WorkerConfig;
 
 use self::read::Reader;
 use crate::domain::adapter::Adapters;
+use crate::domain::source::Secret;
 
 /// The configuration, validated.
 #[derive(Clone, Debug)]
@@ -84,6 +85,8 @@ pub struct Config {
     /// What is not wrong but should be known.
     pub warnings: Vec<String>,
     explained: Vec<Explained>,
+    /// The values as they were given, but for the pools.
+    given: BTreeMap<String, Secret>,
 }
 
 /// A key, its value and where that came from, for people.
@@ -136,17 +139,30 @@ impl Config {
             file: loaded.file,
             warnings: Vec::new(),
             explained: Vec::new(),
+            given: BTreeMap::new(),
         };
         if !reader.problems.is_empty() {
             return Err(Errors(reader.problems));
         }
         let explained = explain(&reader, &config.pools);
-        Ok(Self { warnings: reader.warnings, explained, ..config })
+        let values = reader.values.iter().filter(|(key, _)| !is_pool(key));
+        let given = values.map(|(key, value)| (key.clone(), Secret::new(value.to_string()))).collect();
+        Ok(Self { warnings: reader.warnings, explained, given, ..config })
     }
 
     /// Every key with its value and origin: top-level keys first, then section by section.
     pub fn explain(&self) -> &[Explained] {
         &self.explained
+    }
+
+    /// The keys that have another value in another configuration. Pools are compared by whoever can change them.
+    pub fn changed_keys(&self, other: &Self) -> Vec<String> {
+        // Both have every key: default.toml has.
+        self.given
+            .iter()
+            .filter(|(key, value)| other.given.get(*key) != Some(value))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 }
 
@@ -156,8 +172,11 @@ fn default_input(reader: &mut Reader) -> String {
     reader.values.get("default_input").map_or(trimmed, ToString::to_string)
 }
 
+fn is_pool(key: &str) -> bool {
+    key == "pools" || key.starts_with("pools[")
+}
+
 fn explain(reader: &Reader, pools: &[PoolConfig]) -> Vec<Explained> {
-    let is_pool = |key: &str| key == "pools" || key.starts_with("pools[");
     let mut lines: Vec<Explained> = reader
         .values
         .iter()

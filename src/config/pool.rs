@@ -7,7 +7,7 @@ use config::ValueKind;
 use super::error::Problem;
 use super::raw::{flatten, origin};
 use super::read::Reader;
-use super::worker::{THREADS, WORKERS};
+use crate::domain::pool::{LEAST_CHILD_KB, THREADS, WORKERS};
 use crate::domain::queue::{DEFAULT_QUEUE, QueueName};
 use crate::domain::recycle::RecycleLimits;
 
@@ -30,13 +30,6 @@ pub struct PoolConfig {
     pub soft_time_limit: Duration,
     /// When the child of an attempt is killed.
     pub time_limit: Duration,
-}
-
-impl PoolConfig {
-    /// Attempts that the pool can run at the same time.
-    pub fn capacity(&self) -> u32 {
-        self.workers * self.threads
-    }
 }
 
 /// What a pool may set for itself; the rest of its numbers are those of `[worker]`.
@@ -104,8 +97,7 @@ fn read_one(reader: &mut Reader, path: &str, place: &str) -> Option<PoolConfig> 
         prefetch_multiplier: reader.whole(&prefetch, 1..=1),
         recycle: RecycleLimits {
             max_tasks_per_child: reader.whole(&tasks, 1..=1_000_000_000),
-            // A child that has done nothing yet needs some 10 MB.
-            max_memory_per_child_kb: reader.whole(&memory, 20_000..=1_000_000_000),
+            max_memory_per_child_kb: reader.whole(&memory, LEAST_CHILD_KB..=1_000_000_000),
         },
         soft_time_limit: reader.duration(&soft, 0.05..=604_800.0),
         time_limit: reader.duration(&hard, 0.05..=604_800.0),

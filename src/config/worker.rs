@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::read::Reader;
+use crate::domain::pool::{THREADS, WORKERS};
 
 /// How attempts are run. What a pool may set for itself is in [`super::PoolConfig`].
 #[derive(Clone, Debug)]
@@ -34,10 +35,6 @@ pub struct WorkerConfig {
     /// Longest such wait.
     pub restart_backoff_max: Duration,
 }
-
-/// Most children of a pool, and most attempts of a child.
-pub(super) const WORKERS: std::ops::RangeInclusive<u32> = 1..=1000;
-pub(super) const THREADS: std::ops::RangeInclusive<u32> = 1..=1024;
 
 impl WorkerConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {

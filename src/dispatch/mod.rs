@@ -8,8 +8,11 @@ mod feed;
 pub mod health;
 mod in_flight;
 pub mod lease;
+pub mod pause;
+pub mod rate;
 mod reconcile;
 mod record;
+pub mod resize;
 pub mod roster;
 pub mod stats;
 mod submit;
@@ -32,6 +35,9 @@ pub use in_flight::InFlight;
 
 use health::Health;
 use lease::Lease;
+use pause::Pauses;
+use rate::Rates;
+use resize::Orders;
 use roster::Roster;
 use stats::Stats;
 
@@ -47,6 +53,8 @@ pub struct DispatchOptions {
     pub max_batch: usize,
     /// Trying again.
     pub retry: RetryOptions,
+    /// Children that this machine has memory for.
+    pub children_limit: usize,
 }
 
 /// An attempt that no longer counts. It names the attempt too: by the time it arrives, the task may run the next one.
@@ -77,6 +85,10 @@ struct Inner {
     health: Health,
     lease: Lease,
     stats: Stats,
+    rates: Rates,
+    pauses: Pauses,
+    orders: Orders,
+    children_limit: usize,
     beat: Notify,
     aborts: broadcast::Sender<Abort>,
 }
@@ -94,6 +106,10 @@ impl Dispatch {
             health: Health::default(),
             lease: Lease::default(),
             stats: Stats::default(),
+            rates: Rates::default(),
+            pauses: Pauses::default(),
+            orders: Orders::default(),
+            children_limit: options.children_limit,
             beat: Notify::new(),
             aborts: broadcast::channel(ABORTS_WAITING).0,
         });
@@ -125,6 +141,11 @@ impl Dispatch {
         self.inner.beat.notified().await;
     }
 
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+
     /// The database.
     pub fn store(&self) -> &Store {
         &self.inner.store
@@ -153,6 +174,11 @@ impl Dispatch {
     /// How much was done in how many batches.
     pub fn stats(&self) -> &Stats {
         &self.inner.stats
+    }
+
+    /// How much ended within the last minute.
+    pub fn rates(&self) -> &Rates {
+        &self.inner.rates
     }
 
     /// The attempts that this node has begun and not yet stored the end of.

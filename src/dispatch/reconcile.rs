@@ -31,13 +31,15 @@ impl Dispatch {
     }
 
     /// Compares every mailbox with what PostgreSQL has pending for longer than `grace`, and feeds the whole queue where
-    /// ids are missing. Returns how many tasks were fed.
+    /// ids are missing. Returns how many tasks were fed. A paused queue is left alone: nobody takes from it.
     ///
     /// # Errors
     /// The database or Redis is away.
     pub async fn refeed_missing(&self, grace: Duration) -> Result<usize, Error> {
         let queues = self.inner.store.pending_counts(clock::now() - grace).await?;
-        let queues: Vec<QueueName> = queues.into_iter().map(|(queue, _)| queue).collect();
+        let paused = self.paused().borrow().clone();
+        let queues: Vec<QueueName> =
+            queues.into_iter().map(|(queue, _)| queue).filter(|queue| !paused.contains(queue)).collect();
         // Lengths first: what is taken out in between makes PostgreSQL's count the smaller one, and nothing look missing.
         let lengths = match self.inner.mailbox.lengths(queues.clone()).await {
             Ok(lengths) => lengths,

@@ -23,6 +23,8 @@ pub struct PoolView {
     pub workers: usize,
     /// Slots of each.
     pub threads: usize,
+    /// Executors, and slots of each, that the configuration gives it.
+    pub configured: (usize, usize),
     /// Whether its children crash too often.
     pub failed: bool,
     /// Its executors, in the order of their start.

@@ -80,6 +80,11 @@ pub enum Error {
     /// A task was not changed.
     #[error(transparent)]
     Change(#[from] dispatch::change::Error),
+    /// A pool takes no orders.
+    #[error(
+        "the pool takes no orders right now; look at it in a moment, and try again unless it has the size asked for"
+    )]
+    PoolBusy,
     /// The database could not do it.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -171,6 +176,7 @@ impl Error {
             Self::Dispatch(error @ dispatch::Error::Stopping) => (S::SERVICE_UNAVAILABLE, error.code()),
             Self::Dispatch(dispatch::Error::Store(error)) => of_store(error),
             Self::Change(error) => of_change(error),
+            Self::PoolBusy => (S::SERVICE_UNAVAILABLE, "pool_busy"),
             Self::Store(error) => of_store(error),
         }
     }

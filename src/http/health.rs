@@ -63,6 +63,8 @@ pub struct WorkerHealth {
     active_workers: usize,
     /// What they can run.
     available_tasks: Vec<&'static str>,
+    /// Queues that somebody paused: nothing is started from them, on any node. That is no fault.
+    paused_queues: Vec<String>,
 }
 
 /// How a part is.
@@ -107,7 +109,9 @@ pub struct Greeting {
     responses((status = 200, description = "How it is, also where it is not well", body = HealthReport))
 )]
 pub(super) async fn report(state: Data<ApiState>) -> Json<HealthReport> {
-    Json(judge(state.dispatch.health(), &state.dispatch.roster().pools(), clock::now()))
+    let dispatch = &state.dispatch;
+    let paused = dispatch.paused().borrow().iter().map(ToString::to_string).collect();
+    Json(judge(dispatch.health(), &dispatch.roster().pools(), paused, clock::now()))
 }
 
 /// Tell that the process lives.
@@ -165,7 +169,7 @@ pub(super) async fn to_home_page() -> HttpResponse {
     HttpResponse::SeeOther().insert_header(("Location", HOME_PAGE)).finish()
 }
 
-fn judge(health: &Health, pools: &[PoolView], now: DateTime<Utc>) -> HealthReport {
+fn judge(health: &Health, pools: &[PoolView], paused_queues: Vec<String>, now: DateTime<Utc>) -> HealthReport {
     let word = |ok: Option<bool>| match ok {
         Some(true) => "healthy",
         Some(false) => "unhealthy",
@@ -186,6 +190,7 @@ fn judge(health: &Health, pools: &[PoolView], now: DateTime<Utc>) -> HealthRepor
                 status: word(worker),
                 active_workers,
                 available_tasks: if active_workers > 0 { vec!["run_workflow"] } else { vec![] },
+                paused_queues,
             },
             beat: PartHealth { status: word(beat) },
             redis: PartHealth { status: word(Some(health.redis_ok())) },
@@ -221,7 +226,15 @@ mod tests {
             cpu_percent: None,
             started_at: clock::now(),
         };
-        PoolView { name: "celery".into(), queues: vec![], workers: 1, threads: 1, failed, executors: vec![executor] }
+        PoolView {
+            name: "celery".into(),
+            queues: vec![],
+            workers: 1,
+            threads: 1,
+            configured: (1, 1),
+            failed,
+            executors: vec![executor],
+        }
     }
 
     fn well(now: DateTime<Utc>) -> Health {
@@ -236,7 +249,7 @@ mod tests {
     #[test]
     fn one_part_that_is_not_well_degrades_the_service() {
         let now = clock::now();
-        let status = |health: &Health, pool, at| judge(health, &[pool], at).status;
+        let status = |health: &Health, pool, at| judge(health, &[pool], vec!["celery".to_owned()], at).status;
         assert_eq!(status(&well(now), pool("ready", false), now), "healthy");
         assert_eq!(status(&well(now), pool("starting", false), now), "degraded");
         assert_eq!(status(&well(now), pool("ready", true), now), "degraded");
@@ -250,11 +263,11 @@ mod tests {
     fn a_part_that_this_node_does_not_have_is_no_fault() {
         let now = clock::now();
         let health = Health::default();
-        assert_eq!(judge(&health, &[], now).status, "degraded");
+        assert_eq!(judge(&health, &[], vec![], now).status, "degraded");
         health.enter(Phase::Ready);
         health.set_database(true);
         health.set_redis(true);
-        let report = judge(&health, &[], now);
+        let report = judge(&health, &[], vec![], now);
         assert_eq!(
             (report.status, report.services.worker.status, report.services.beat.status),
             ("healthy", "disabled", "disabled")

@@ -32,6 +32,11 @@ struct PoolLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabel {
+    queue: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ExecutorLabel {
     pool: String,
     state: &'static str,
@@ -82,6 +87,11 @@ fn registry(dispatch: &Dispatch) -> Registry {
     }
     registry.register("batches", "Batches of the hot path", batches);
     registry.register("batch_items", "Rows and ids in the batches of the hot path", items);
+    let paused = Family::<QueueLabel, Gauge>::default();
+    for queue in dispatch.paused().borrow().iter() {
+        paused.get_or_create(&QueueLabel { queue: queue.to_string() }).set(1);
+    }
+    registry.register("queue_paused", "Queues from which nothing is started; always 1", paused);
     let executors = Family::<ExecutorLabel, Gauge>::default();
     let slots = Family::<PoolLabel, Gauge>::default();
     let active = Family::<PoolLabel, Gauge>::default();

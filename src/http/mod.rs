@@ -16,8 +16,10 @@ mod metrics;
 pub mod openapi;
 pub mod page;
 mod policy;
+pub mod pool;
 pub mod preview;
 mod query;
+pub mod queue;
 pub mod remote;
 pub mod run;
 pub mod schedule;
@@ -108,9 +110,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
                 .configure(tasks)
                 .configure(schedules)
                 .configure(keys)
-                .service(resource("/workers", "GET").route(get().to(worker::workers)))
-                .service(resource("/workers/history", "GET").route(get().to(worker::history)))
-                .service(resource("/queues", "GET").route(get().to(worker::queues)))
+                .configure(operations)
                 .default_service(web::to(not_found))
                 .wrap(from_fn(auth::require_key)),
         )
@@ -176,6 +176,17 @@ fn keys(config: &mut ServiceConfig) {
         .service(resource("/keys", "GET, POST").route(get().to(key::list)).route(post().to(key::create)))
         .service(resource("/keys/{id}", "DELETE").route(web::delete().to(key::revoke)))
         .service(resource("/audit", "GET").route(get().to(audit::list)));
+}
+
+fn operations(config: &mut ServiceConfig) {
+    config
+        .service(resource("/workers", "GET").route(get().to(worker::workers)))
+        .service(resource("/workers/history", "GET").route(get().to(worker::history)))
+        .service(resource("/pools", "GET").route(get().to(pool::list)))
+        .service(resource("/pools/{name}", "PATCH").route(web::patch().to(pool::patch)))
+        .service(resource("/queues", "GET").route(get().to(queue::list)))
+        .service(resource("/queues/{queue}/pause", "POST").route(post().to(queue::pause)))
+        .service(resource("/queues/{queue}/resume", "POST").route(post().to(queue::resume)));
 }
 
 /// A resource that answers other methods than its own with 405 and their names.

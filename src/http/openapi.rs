@@ -12,7 +12,8 @@ use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
-    adapter, audit, health, key, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow,
+    adapter, audit, health, key, metrics, pool, preview, queue, remote, run, schedule, schedule_body, source, task,
+    worker, workflow,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -30,7 +31,7 @@ const URL: &str = "/api/v1/openapi.json";
         task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task::logs,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,
-        worker::workers, worker::history, worker::queues,
+        worker::workers, worker::history, pool::list, pool::patch, queue::list, queue::pause, queue::resume,
         key::create, key::list, key::revoke, audit::list,
     ),
     components(schemas(ErrorBody, ValidationBody, schedule_body::ScheduleBody)),

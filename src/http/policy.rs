@@ -61,7 +61,11 @@ const RULES: &[Rule] = &[
     // What runs and waits.
     quiet("GET", "/api/v1/workers", Read),
     quiet("GET", "/api/v1/workers/history", Read),
+    quiet("GET", "/api/v1/pools", Read),
+    logged("PATCH", "/api/v1/pools/{name}", Admin, "pool.resize"),
     quiet("GET", "/api/v1/queues", Read),
+    logged("POST", "/api/v1/queues/{queue}/pause", Admin, "queue.pause"),
+    logged("POST", "/api/v1/queues/{queue}/resume", Admin, "queue.resume"),
     // Keys and the trail itself.
     quiet("GET", "/api/v1/keys", Admin),
     logged("POST", "/api/v1/keys", Admin, "key.create"),

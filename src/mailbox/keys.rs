@@ -19,9 +19,4 @@ impl Keys {
     pub(super) fn mailbox(&self, queue: &QueueName) -> String {
         format!("{}{queue}", self.mailboxes)
     }
-
-    /// The queue of a mailbox's key.
-    pub(super) fn queue_of<'a>(&self, key: &'a str) -> Option<&'a str> {
-        key.strip_prefix(&*self.mailboxes)
-    }
 }

@@ -126,8 +126,8 @@ impl Mailbox {
     }
 
     /// Opens a connection of its own for taking ids out.
-    pub fn taker(&self, queues: Vec<QueueName>) -> Taker {
-        Taker::new(self.clone(), queues)
+    pub fn taker(&self) -> Taker {
+        Taker::new(self.clone())
     }
 
     async fn run<T, F, Fut>(&self, work: F) -> Result<T, Error>

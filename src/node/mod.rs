@@ -3,7 +3,9 @@
 pub mod discovery;
 mod identity;
 pub mod logging;
+mod machine;
 mod options;
+mod reload;
 mod role;
 mod stop;
 
@@ -94,6 +96,7 @@ impl Node {
         let dispatch = Dispatch::start(row.id, store, mailbox, &options::dispatch(config), &runtime);
         heartbeat::beat(options::heartbeat(config), row.clone(), &lease, &dispatch).await.map_err(unavailable)?;
         dispatch.health().set_database(true);
+        dispatch.refresh_pauses().await.map_err(unavailable)?;
         let node = Self::start_actors(config, dispatch, (row, lease), listener, runtime.clone())?;
         if config.discovery {
             let http = HttpClient::new(options::sources(config))?;
@@ -142,7 +145,7 @@ fn start_supervisors(config: &Config, dispatch: &Dispatch, runtime: &Handle) -> 
         .context("the thread that starts children can't be started")?;
     let start = |pool| {
         let parts = ExecutorParts {
-            options: options::executor(config, pool),
+            options: options::executor(config),
             spawner: spawner.clone(),
             dispatch: dispatch.clone(),
             runtime: runtime.clone(),

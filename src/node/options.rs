@@ -5,14 +5,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::TimeDelta;
 
+use super::machine;
 use crate::actors::beat::BeatOptions;
-use crate::actors::executor::ExecutorOptions;
+use crate::actors::executor::{ExecutorOptions, TimeLimits};
 use crate::actors::heartbeat::HeartbeatOptions;
 use crate::actors::intake::IntakeOptions;
 use crate::actors::janitor::{JanitorOptions, Retention};
 use crate::actors::monitor::MonitorOptions;
 use crate::actors::pool::PoolLimits;
-use crate::actors::supervisor::SupervisorOptions;
+use crate::actors::supervisor::{PoolShape, SupervisorOptions};
 use crate::child::frames::StartChild;
 use crate::config::{Config, PoolConfig, Role};
 use crate::dispatch::DispatchOptions;
@@ -81,27 +82,34 @@ pub(super) fn dispatch(config: &Config) -> DispatchOptions {
             jitter: worker.retry_jitter,
             max_lost: worker.max_lost,
         },
+        children_limit: machine::children(),
     }
 }
 
-pub(super) fn executor(config: &Config, pool: &PoolConfig) -> ExecutorOptions {
+pub(super) fn executor(config: &Config) -> ExecutorOptions {
     let child = StartChild {
         max_answer_bytes: config.worker.max_answer_bytes,
         connect_timeout: SOURCE_CONNECT,
         adapters: config.adapters.clone(),
     };
-    ExecutorOptions {
-        child,
-        soft_time_limit: pool.soft_time_limit.min(config.worker.http_timeout),
-        hard_limit_after: pool.time_limit.saturating_sub(pool.soft_time_limit),
-        start_timeout: config.worker.child_start_timeout,
-    }
+    ExecutorOptions { child, start_timeout: config.worker.child_start_timeout }
 }
 
 pub(super) fn supervisor(config: &Config, pool: &PoolConfig) -> SupervisorOptions {
-    let worker = &config.worker;
     SupervisorOptions {
         name: pool.name.clone(),
+        shape: shape(config, pool),
+        intake: IntakeOptions {
+            block: MAILBOX_BLOCK,
+            pending_grace: config.janitor.pending_grace,
+            pool: pool.name.as_str().into(),
+        },
+    }
+}
+
+pub(super) fn shape(config: &Config, pool: &PoolConfig) -> PoolShape {
+    let worker = &config.worker;
+    PoolShape {
         queues: pool.queues.clone(),
         limits: PoolLimits {
             workers: pool.workers as usize,
@@ -114,11 +122,9 @@ pub(super) fn supervisor(config: &Config, pool: &PoolConfig) -> SupervisorOption
                 backoff_max: worker.restart_backoff_max,
             },
         },
-        intake: IntakeOptions {
-            block: MAILBOX_BLOCK,
-            pending_grace: config.janitor.pending_grace,
-            pool: pool.name.as_str().into(),
-            slots: pool.capacity() as usize,
+        time_limits: TimeLimits {
+            soft: pool.soft_time_limit.min(worker.http_timeout),
+            hard_after: pool.time_limit.saturating_sub(pool.soft_time_limit),
         },
     }
 }

@@ -24,7 +24,7 @@ const LOCK_LIMIT: &str = "SET lock_timeout = '5s'";
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
                      workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes, api_keys, \
-                     audit";
+                     audit, paused_queues";
 
 /// What an upgrade did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,7 +161,7 @@ mod tests {
                 tables.push(name.to_owned());
             }
         }
-        assert!(tables.len() >= 11, "{tables:?}");
+        assert!(tables.len() >= 12, "{tables:?}");
         let cleared: Vec<&str> = CLEAR.trim_start_matches("TRUNCATE TABLE ").split(", ").map(str::trim).collect();
         for table in tables {
             assert!(cleared.contains(&table.as_str()), "{table}");

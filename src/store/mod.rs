@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod migrate;
 pub mod node;
 pub mod outcome;
+pub mod pause;
 pub mod pending;
 pub mod pool;
 pub mod queue;

@@ -20,10 +20,13 @@ pub struct QueueRecord {
     pub oldest_pending_at: Option<DateTime<Utc>>,
     /// Tasks that run.
     pub running: i64,
+    /// Since when it is paused.
+    pub paused_at: Option<DateTime<Utc>>,
 }
 
 impl Store {
-    /// What waits and runs, by queue. Reads the two indexes of live tasks only.
+    /// What waits and runs, by queue, and what is paused. Of tasks it reads the two indexes of
+    /// live ones only.
     ///
     /// # Errors
     /// The database can't be reached.
@@ -33,11 +36,15 @@ impl Store {
             let sql = "WITH live AS (
                     SELECT queue, count(*) FILTER (WHERE pending_at <= $1) AS depth,
                            count(*) FILTER (WHERE pending_at > $1) AS delayed,
-                           min(pending_at) FILTER (WHERE pending_at <= $1) AS oldest, 0::bigint AS running
+                           min(pending_at) FILTER (WHERE pending_at <= $1) AS oldest, 0::bigint AS running,
+                           NULL::timestamptz AS paused_at
                       FROM tasks WHERE status = 'pending' GROUP BY queue
                     UNION ALL
-                    SELECT queue, 0, 0, NULL, count(*) FROM tasks WHERE status = 'running' GROUP BY queue)
-                SELECT queue, sum(depth)::bigint, sum(delayed)::bigint, min(oldest), sum(running)::bigint
+                    SELECT queue, 0, 0, NULL, count(*), NULL FROM tasks WHERE status = 'running' GROUP BY queue
+                    UNION ALL
+                    SELECT name, 0, 0, NULL, 0, paused_at FROM paused_queues)
+                SELECT queue, sum(depth)::bigint, sum(delayed)::bigint, min(oldest), sum(running)::bigint,
+                       max(paused_at)
                   FROM live GROUP BY queue ORDER BY queue";
             let rows = connection.query_typed(sql, &[(&now, Type::TIMESTAMPTZ)]).await?;
             let read = |row: &tokio_postgres::Row| {
@@ -47,6 +54,7 @@ impl Store {
                     delayed: row.try_get(2)?,
                     oldest_pending_at: row.try_get(3)?,
                     running: row.try_get(4)?,
+                    paused_at: row.try_get(5)?,
                 })
             };
             rows.iter().map(read).collect()

@@ -15,10 +15,10 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// Held alone by a test that keeps the machine busy or measures time, shared by those that mostly wait.
 static MACHINE: RwLock<()> = RwLock::const_new(());
 
-async fn alone() -> RwLockWriteGuard<'static, ()> {
+pub(crate) async fn alone() -> RwLockWriteGuard<'static, ()> {
     MACHINE.write().await
 }
 
-async fn among_others() -> RwLockReadGuard<'static, ()> {
+pub(crate) async fn among_others() -> RwLockReadGuard<'static, ()> {
     MACHINE.read().await
 }

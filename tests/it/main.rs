@@ -14,4 +14,5 @@ mod keys;
 mod langflow;
 mod lifecycle;
 mod moving;
+mod pools;
 mod simulate;

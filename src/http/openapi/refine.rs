@@ -13,6 +13,9 @@ use crate::domain::task::TaskStatus;
 /// Paths that are answered without a key, see `http/mod.rs`.
 pub(in crate::http) const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
 
+/// Paths that are answered from what this node knows of itself.
+const NO_DATABASE: [&str; 5] = ["/", "/api/v1/adapters", "/api/v1/workers", "/api/v1/workers/history", "/api/v1/pools"];
+
 /// Answers whose `id` other operations take as `id`: method and path, status, and the operations.
 const LINKS: &[(&str, &str, &str, &[&str])] = &[
     ("post", "/api/v1/sources", "201", &["get_sources_by_id", "patch_sources_by_id", "delete_sources_by_id"]),
@@ -193,7 +196,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         )),
     };
     refusals.extend(forbidden.as_deref().map(|forbidden| ("403", "ErrorBody", forbidden)));
-    if !["/", "/api/v1/workers", "/api/v1/adapters"].contains(&path) {
+    if !NO_DATABASE.contains(&path) {
         let description = "The database is away, or the service stops; try again after Retry-After seconds";
         refusals.push(("503", "ErrorBody", description));
     }

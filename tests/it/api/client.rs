@@ -97,7 +97,12 @@ impl TestApi {
             key_prefix: "spark".to_owned(),
         };
         let mailbox = Mailbox::open(mailbox, runtime.clone()).unwrap();
-        let limits = DispatchOptions { submits_waiting: 1000, max_batch: 100, retry: RetryOptions::default() };
+        let limits = DispatchOptions {
+            submits_waiting: 1000,
+            max_batch: 100,
+            retry: RetryOptions::default(),
+            children_limit: 100,
+        };
         let dispatch = Dispatch::start(NodeId::generate(), store.clone(), mailbox, &limits, &runtime);
         dispatch.health().enter(Phase::Ready);
         dispatch.health().set_database(true);

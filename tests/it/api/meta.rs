@@ -94,7 +94,7 @@ async fn health_and_metrics_answer_while_the_database_hangs() {
     let report = api.raw("GET", "/health", &[], b"").await.expect(200);
     assert_eq!(report["status"], "healthy");
     assert_eq!(fields(&report["services"]), ["api", "beat", "database", "redis", "worker"]);
-    assert_eq!(fields(&report["services"]["worker"]), ["active_workers", "available_tasks", "status"]);
+    assert_eq!(fields(&report["services"]["worker"]), ["active_workers", "available_tasks", "paused_queues", "status"]);
     api.servers.postgres().stop().await.unwrap();
     let begun = Instant::now();
     let answer = api.get("/api/v1/tasks").await;
