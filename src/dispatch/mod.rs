@@ -4,6 +4,7 @@
 pub mod change;
 pub mod claim;
 mod error;
+pub mod events;
 mod feed;
 pub mod health;
 mod in_flight;
@@ -30,6 +31,7 @@ use crate::store::outcome::AttemptEnd;
 pub use error::Error;
 pub use in_flight::InFlight;
 
+use events::{EventOptions, Events};
 use health::Health;
 use lease::Lease;
 use roster::Roster;
@@ -47,6 +49,8 @@ pub struct DispatchOptions {
     pub max_batch: usize,
     /// Trying again.
     pub retry: RetryOptions,
+    /// Telling what happens.
+    pub events: EventOptions,
 }
 
 /// An attempt that no longer counts. It names the attempt too: by the time it arrives, the task may run the next one.
@@ -79,11 +83,14 @@ struct Inner {
     stats: Stats,
     beat: Notify,
     aborts: broadcast::Sender<Abort>,
+    events: Arc<Events>,
 }
 
 impl Dispatch {
     /// Starts the batchers on the shared runtime.
     pub fn start(node: NodeId, store: Store, mailbox: Mailbox, options: &DispatchOptions, runtime: &Handle) -> Self {
+        let (max_batch, limits) = (options.max_batch, options.events);
+        let events = Events::start(node, store.clone(), mailbox.clone(), limits, max_batch, runtime);
         let inner = Arc::new(Inner {
             node,
             store,
@@ -96,6 +103,7 @@ impl Dispatch {
             stats: Stats::default(),
             beat: Notify::new(),
             aborts: broadcast::channel(ABORTS_WAITING).0,
+            events,
         });
         let feeds = feed::start(&inner, options, runtime);
         let submits = submit::start(&inner, feeds.clone(), options, runtime);
@@ -153,6 +161,11 @@ impl Dispatch {
     /// How much was done in how many batches.
     pub fn stats(&self) -> &Stats {
         &self.inner.stats
+    }
+
+    /// What is told while somebody listens.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.inner.events
     }
 
     /// The attempts that this node has begun and not yet stored the end of.

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod clock;
+pub mod event;
 pub mod ids;
 pub mod input;
 pub mod outcome;

@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod cors;
 pub mod error;
+pub mod events;
 pub mod health;
 mod metrics;
 pub mod openapi;
@@ -19,6 +20,7 @@ pub mod schedule;
 pub mod schedule_body;
 mod shown;
 pub mod source;
+mod sse;
 pub mod state;
 pub mod task;
 pub mod worker;
@@ -62,6 +64,8 @@ pub fn serve(listener: TcpListener, state: ApiState, workers: usize) -> std::io:
         .workers(workers)
         .max_connections(options.max_connections.div_ceil(workers))
         .backlog(BACKLOG)
+        // A client that closes its side has left: its stream or its wait ends at once, not at the next write.
+        .h1_allow_half_closed(false)
         .client_request_timeout(options.request_timeout)
         .client_disconnect_timeout(LINGER)
         .keep_alive(options.keep_alive)
@@ -96,6 +100,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
                 .configure(workflows)
                 .configure(tasks)
                 .configure(schedules)
+                .service(resource("/events", "GET").route(get().to(events::of_all)))
                 .service(resource("/workers", "GET").route(get().to(worker::workers)))
                 .service(resource("/workers/history", "GET").route(get().to(worker::history)))
                 .service(resource("/queues", "GET").route(get().to(worker::queues)))
@@ -138,6 +143,7 @@ fn tasks(config: &mut ServiceConfig) {
         )
         .service(resource("/tasks/{id}/cancel", "POST").route(post().to(task::cancel)))
         .service(resource("/tasks/{id}/retry", "POST").route(post().to(task::retry)))
+        .service(resource("/tasks/{id}/events", "GET").route(get().to(events::of_task)))
         .service(resource("/tasks/{id}/attempts", "GET").route(get().to(task::attempts)))
         .service(resource("/tasks/{id}/logs", "GET").route(get().to(task::logs)));
 }

@@ -20,6 +20,7 @@ pub mod schedule;
 pub mod source;
 pub mod submit;
 pub mod task_change;
+pub mod task_event;
 pub mod task_read;
 pub mod vault;
 pub mod workflow;

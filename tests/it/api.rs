@@ -1,6 +1,7 @@
 //! The REST API over a real socket and real servers.
 
 mod client;
+mod events;
 mod hostile;
 mod meta;
 mod outcomes;

@@ -4,6 +4,7 @@
 mod api;
 mod beat_store;
 mod cli;
+mod events;
 mod harness;
 mod langflow;
 mod lifecycle;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use automagik_spark::dispatch::events::EventOptions;
 use automagik_spark::dispatch::health::Phase;
 use automagik_spark::dispatch::{Dispatch, DispatchOptions};
 use automagik_spark::domain::ids::NodeId;
@@ -63,7 +64,7 @@ pub(crate) struct TestApi {
     pub(crate) source: Simulated,
     pub(crate) dispatch: Dispatch,
     pub(crate) sql: tokio_postgres::Client,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     handle: actix_web::dev::ServerHandle,
 }
 
@@ -96,7 +97,8 @@ impl TestApi {
             key_prefix: "spark".to_owned(),
         };
         let mailbox = Mailbox::open(mailbox, runtime.clone()).unwrap();
-        let limits = DispatchOptions { submits_waiting: 1000, max_batch: 100, retry: RetryOptions::default() };
+        let events = EventOptions { streams: 50, kept: 256 };
+        let limits = DispatchOptions { submits_waiting: 1000, max_batch: 100, retry: RetryOptions::default(), events };
         let dispatch = Dispatch::start(NodeId::generate(), store.clone(), mailbox, &limits, &runtime);
         dispatch.health().enter(Phase::Ready);
         dispatch.health().set_database(true);
