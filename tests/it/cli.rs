@@ -2,6 +2,7 @@
 
 mod commands;
 mod script;
+mod watch;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
