@@ -92,10 +92,11 @@ async fn round(
         for (schedule, reason) in &fired.broken {
             log::error!("schedule {schedule} is paused, for it can't be read: {reason}");
         }
+        dispatch.events().publish_by_id(fired.made).await;
         dispatch.feed(fired.tasks);
         let retries = store.release_due_retries(now, options.batch).await?;
         let did_something = fired.more || fired.schedules > 0 || !retries.is_empty();
-        dispatch.feed(retries);
+        dispatch.pended(retries).await;
         next = store.next_due(now).await?;
         // What is due and was passed over is locked by somebody else, who is at it.
         if !did_something && next.is_some_and(|next| next <= now) {

@@ -74,11 +74,11 @@ async fn sample(system: Option<System>, pids: Vec<u32>) -> (Option<System>, Vec<
     sampling.await.unwrap_or_else(|_| (System::new().ok(), Vec::new()))
 }
 
-/// Asks PostgreSQL and Redis whether they answer.
+/// Asks PostgreSQL and Redis whether they answer, and by the way whether other nodes listen to events.
 async fn probe(dispatch: &Dispatch) {
     let (database, redis) = tokio::join!(
         tokio::time::timeout(ANSWER_LIMIT, dispatch.store().ping()),
-        tokio::time::timeout(ANSWER_LIMIT, dispatch.mailbox().ping()),
+        tokio::time::timeout(ANSWER_LIMIT, dispatch.events().ping_redis()),
     );
     let (database, redis) = (database.is_ok_and(|asked| asked.is_ok()), redis.is_ok_and(|asked| asked.is_ok()));
     let health = dispatch.health();

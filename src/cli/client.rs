@@ -10,10 +10,14 @@ use url::Url;
 
 use super::Error;
 use super::connection::{KEY_VARIABLE, Target};
+use super::event_stream::EventStream;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A source's flows are listed while the caller waits, and that can take its time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// As long as anybody may look.
+const ENDLESS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// A service that is talked to.
 pub(super) struct Client {
@@ -153,10 +157,8 @@ impl Request<'_> {
     /// Sends it, and reads the answer to its end.
     pub(super) async fn send(self) -> Result<Answer, Error> {
         let client = self.client;
-        let request = self.inner.build().map_err(|error| client.unreachable(&error))?;
-        let line = format!("{} {}", request.method(), request.url().path());
         let started = Instant::now();
-        let response = client.http.execute(request).await.map_err(|error| client.unreachable(&error))?;
+        let (line, response) = self.execute().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.map_err(|error| client.unreachable(&error))?;
         log::debug!("{line}: {status}, {} bytes, {} ms", text.len(), started.elapsed().as_millis());
@@ -171,6 +173,31 @@ impl Request<'_> {
                 message: format!("what answers at {} is no Spark service (no JSON); check --url", client.shown()),
             }),
         }
+    }
+}
+
+impl Request<'_> {
+    /// Sends it, and answers with the stream of events that begins then and has no end in time.
+    pub(super) async fn open(mut self) -> Result<EventStream, Error> {
+        let client = self.client;
+        self.inner = self.inner.timeout(ENDLESS);
+        let (line, response) = self.execute().await?;
+        let status = response.status();
+        log::debug!("{line}: {status}");
+        if status.is_success() {
+            return Ok(EventStream::new(response));
+        }
+        let headers = response.headers().clone();
+        let text = response.text().await.map_err(|error| client.unreachable(&error))?;
+        Err(client.refused(status, &headers, &text))
+    }
+
+    async fn execute(self) -> Result<(String, reqwest::Response), Error> {
+        let client = self.client;
+        let request = self.inner.build().map_err(|error| client.unreachable(&error))?;
+        let line = format!("{} {}", request.method(), request.url().path());
+        let response = client.http.execute(request).await.map_err(|error| client.unreachable(&error))?;
+        Ok((line, response))
     }
 }
 

@@ -13,6 +13,7 @@ mod demo;
 mod dev;
 mod environment;
 mod error;
+mod event_stream;
 mod follow;
 mod json_text;
 mod keys;
@@ -33,6 +34,7 @@ mod table;
 mod task_view;
 mod tasks;
 mod telemetry;
+mod watch;
 mod worker;
 mod workflows;
 

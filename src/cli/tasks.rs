@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::client::Answer;
 use super::render::{clean, clean_lines, field, first_field};
 use super::submit::SubmitArgs;
-use super::{Error, Session, resolve, submit, task_view};
+use super::watch::WatchArgs;
+use super::{Error, Session, resolve, submit, task_view, watch};
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,8 @@ pub(super) enum Command {
     Delete(TaskArgs),
     /// What was noted while a task ran
     Logs(TaskArgs),
+    /// What happens to tasks, or to one until it has ended, a line each; `-o json` prints JSON lines
+    Watch(WatchArgs),
 }
 
 #[derive(Args, Debug)]
@@ -101,6 +104,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
             let answer = session.client.get(&["tasks", &id, "logs"]).send().await?;
             logs(session, &answer)
         }
+        Command::Watch(args) => watch::run(session, args).await,
     }
 }
 

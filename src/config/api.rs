@@ -20,6 +20,8 @@ pub struct ApiConfig {
     pub workers: usize,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// Most open event streams.
+    pub max_streams: usize,
     /// Whether metrics need no key.
     pub metrics_open: bool,
 }
@@ -41,6 +43,7 @@ impl ApiConfig {
             cors_origins: cors_origins(reader),
             workers: usize::from(reader.whole::<u16>("api.workers", 1..=256)),
             max_body_bytes: reader.whole::<u32>("api.max_body_bytes", 1024..=1 << 30) as usize,
+            max_streams: usize::from(reader.whole::<u16>("api.max_streams", 0..=50_000)),
             metrics_open: reader.flag("api.metrics_open"),
         }
     }

@@ -57,6 +57,7 @@ impl Error {
 pub async fn cancel(store: &Store, dispatch: &Dispatch, id: TaskId) -> Result<TaskRecord, Error> {
     match store.cancel_task(id).await? {
         Changed::Done(cancelled) => {
+            dispatch.events().publish([cancelled.task.event()]);
             if cancelled.was_running {
                 dispatch.abort(id, cancelled.task.tries);
             }
@@ -77,6 +78,7 @@ pub async fn cancel(store: &Store, dispatch: &Dispatch, id: TaskId) -> Result<Ta
 pub async fn retry(store: &Store, dispatch: &Dispatch, id: TaskId) -> Result<TaskRecord, Error> {
     match store.retry_task(id).await? {
         Changed::Done(repended) => {
+            dispatch.events().publish([repended.task.event()]);
             dispatch.feed(pending(&repended));
             Ok(repended.task)
         }

@@ -7,7 +7,8 @@ use crate::domain::clock;
 use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::source::Endpoint;
-use crate::store::claim::Claimed;
+use crate::domain::task::TaskStatus;
+use crate::store::claim::{Attempt, Claimed};
 
 /// A claimed task that can be run.
 #[derive(Debug)]
@@ -37,6 +38,9 @@ impl Dispatch {
                 return Err(error.into());
             }
         };
+        let attempts = claimed.iter().map(|claimed| &claimed.attempt);
+        let begun = |attempt: &Attempt| attempt.event(TaskStatus::Running, attempt.started_at, None);
+        self.inner.events.publish(attempts.map(begun));
         for claimed in &claimed {
             in_flight.claimed(claimed.attempt.task, claimed.attempt.number);
         }

@@ -41,6 +41,12 @@ fn report(result: &Result<(), mailbox::Error>, away: &AtomicBool) {
 }
 
 impl Dispatch {
+    /// Tells that tasks became pending, then feeds them: in this order, for a task that is fed may run at once.
+    pub async fn pended(&self, tasks: Vec<PendingTask>) {
+        self.inner.events.publish_by_id(tasks.iter().map(|task| task.id).collect()).await;
+        self.feed(tasks);
+    }
+
     /// Puts pending tasks into their mailboxes, soon. What fails here is fed again by reconciling.
     pub fn feed(&self, tasks: impl IntoIterator<Item = PendingTask>) {
         feed(&self.feeds, tasks);

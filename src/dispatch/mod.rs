@@ -4,6 +4,7 @@
 pub mod change;
 pub mod claim;
 mod error;
+pub mod events;
 mod feed;
 pub mod health;
 mod in_flight;
@@ -33,6 +34,7 @@ use crate::store::outcome::AttemptEnd;
 pub use error::Error;
 pub use in_flight::InFlight;
 
+use events::{EventOptions, Events};
 use health::Health;
 use lease::Lease;
 use pause::Pauses;
@@ -55,6 +57,8 @@ pub struct DispatchOptions {
     pub retry: RetryOptions,
     /// Children that this machine has memory for.
     pub children_limit: usize,
+    /// Telling what happens.
+    pub events: EventOptions,
 }
 
 /// An attempt that no longer counts. It names the attempt too: by the time it arrives, the task may run the next one.
@@ -91,11 +95,14 @@ struct Inner {
     children_limit: usize,
     beat: Notify,
     aborts: broadcast::Sender<Abort>,
+    events: Arc<Events>,
 }
 
 impl Dispatch {
     /// Starts the batchers on the shared runtime.
     pub fn start(node: NodeId, store: Store, mailbox: Mailbox, options: &DispatchOptions, runtime: &Handle) -> Self {
+        let (max_batch, limits) = (options.max_batch, options.events);
+        let events = Events::start(node, store.clone(), mailbox.clone(), limits, max_batch, runtime);
         let inner = Arc::new(Inner {
             node,
             store,
@@ -112,6 +119,7 @@ impl Dispatch {
             children_limit: options.children_limit,
             beat: Notify::new(),
             aborts: broadcast::channel(ABORTS_WAITING).0,
+            events,
         });
         let feeds = feed::start(&inner, options, runtime);
         let submits = submit::start(&inner, feeds.clone(), options, runtime);
@@ -179,6 +187,11 @@ impl Dispatch {
     /// How much ended within the last minute.
     pub fn rates(&self) -> &Rates {
         &self.inner.rates
+    }
+
+    /// What is told while somebody listens.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.inner.events
     }
 
     /// The attempts that this node has begun and not yet stored the end of.

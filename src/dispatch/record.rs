@@ -102,8 +102,9 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
         inner.stats.outcome.add(ends.len());
         match inner.store.store_ends(ends.clone()).await {
             Ok(applied) => {
-                let counted = ends.iter().filter(|end| applied.contains(&end.attempt.task));
-                inner.rates.add(counted.map(|end| &end.attempt.queue));
+                let stored = || ends.iter().filter(|end| applied.contains(&end.attempt.task));
+                inner.rates.add(stored().map(|end| &end.attempt.queue));
+                inner.events.publish(stored().map(AttemptEnd::event));
                 let pended = ends
                     .iter()
                     .filter(|end| end.verdict.next == Next::Pend && applied.contains(&end.attempt.task))

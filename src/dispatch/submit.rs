@@ -18,6 +18,17 @@ impl Dispatch {
     pub async fn submit(&self, task: NewTask) -> Result<(), Error> {
         self.submits.call(task).await?
     }
+
+    /// Brings a task on its way that was stored by other means.
+    pub fn stored(&self, task: &NewTask) {
+        self.inner.events.publish([task.into()]);
+        if task.pending_at <= clock::now() {
+            self.feed([task.pending()]);
+        } else {
+            // Beat feeds it when it is due.
+            self.wake_beat();
+        }
+    }
 }
 
 pub(super) fn start(
@@ -43,6 +54,8 @@ async fn insert(inner: &Inner, feeds: &Batcher<PendingTask, ()>, tasks: Vec<NewT
         match inner.store.insert_tasks(batch.clone()).await {
             Ok(made) => {
                 let now = clock::now();
+                // Told before it is fed: from then on it may run.
+                inner.events.publish(batch.iter().filter(|task| made.contains(&task.id)).map(Into::into));
                 let ready = batch.iter().filter(|task| made.contains(&task.id) && task.pending_at <= now);
                 feed::feed(feeds, ready.map(NewTask::pending));
                 if batch.iter().any(|task| task.pending_at > now) {

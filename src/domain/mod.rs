@@ -4,6 +4,7 @@ pub mod access;
 pub mod adapter;
 pub mod attempt;
 pub mod clock;
+pub mod event;
 pub mod ids;
 pub mod input;
 pub mod outcome;

@@ -74,6 +74,9 @@ pub enum Error {
     /// The body is not said to be JSON.
     #[error("the body has the content type {0:?}; send JSON with Content-Type: application/json")]
     MediaType(String),
+    /// As many event streams are open as may be.
+    #[error("all {0} event streams are in use; close one, try again later, or raise api.max_streams")]
+    TooManyStreams(usize),
     /// A task was not made.
     #[error(transparent)]
     Dispatch(#[from] dispatch::Error),
@@ -171,6 +174,7 @@ impl Error {
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyBroken => (S::BAD_REQUEST, "body_broken"),
             Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, "media_type"),
+            Self::TooManyStreams(_) => (S::SERVICE_UNAVAILABLE, "too_many_streams"),
             Self::Dispatch(dispatch::Error::NoSuchWorkflow) => (S::NOT_FOUND, "not_found"),
             Self::Dispatch(error @ dispatch::Error::Overloaded) => (S::TOO_MANY_REQUESTS, error.code()),
             Self::Dispatch(error @ dispatch::Error::Stopping) => (S::SERVICE_UNAVAILABLE, error.code()),

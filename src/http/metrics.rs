@@ -75,6 +75,9 @@ fn registry(dispatch: &Dispatch) -> Registry {
         gauge.set(ok.into());
         registry.register(name, help, gauge);
     }
+    let streams = Gauge::<i64>::default();
+    streams.set(i64::try_from(dispatch.events().streams()).unwrap_or(i64::MAX));
+    registry.register("event_streams", "Open event streams", streams);
     let batches = Family::<Stage, Counter>::default();
     let items = Family::<Stage, Counter>::default();
     let stats = dispatch.stats();

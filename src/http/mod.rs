@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod cors;
 pub mod error;
+pub mod events;
 pub mod health;
 pub mod key;
 mod keyring;
@@ -27,6 +28,7 @@ pub mod schedule_body;
 mod shown;
 pub mod source;
 pub mod source_body;
+mod sse;
 pub mod state;
 mod summary;
 pub mod task;
@@ -73,6 +75,8 @@ pub fn serve(listener: TcpListener, state: ApiState, workers: usize) -> std::io:
         .workers(workers)
         .max_connections(options.max_connections.div_ceil(workers))
         .backlog(BACKLOG)
+        // A client that closes its side has left: its stream or its wait ends at once, not at the next write.
+        .h1_allow_half_closed(false)
         .client_request_timeout(options.request_timeout)
         .client_disconnect_timeout(LINGER)
         .keep_alive(options.keep_alive)
@@ -109,6 +113,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
                 .configure(workflows)
                 .configure(tasks)
                 .configure(schedules)
+                .service(resource("/events", "GET").route(get().to(events::of_all)))
                 .configure(keys)
                 .configure(operations)
                 .default_service(web::to(not_found))
@@ -150,6 +155,7 @@ fn tasks(config: &mut ServiceConfig) {
         )
         .service(resource("/tasks/{id}/cancel", "POST").route(post().to(task::cancel)))
         .service(resource("/tasks/{id}/retry", "POST").route(post().to(task::retry)))
+        .service(resource("/tasks/{id}/events", "GET").route(get().to(events::of_task)))
         .service(resource("/tasks/{id}/attempts", "GET").route(get().to(task::attempts)))
         .service(resource("/tasks/{id}/logs", "GET").route(get().to(task::logs)));
 }

@@ -46,6 +46,8 @@ const RULES: &[Rule] = &[
     logged("POST", "/api/v1/tasks/{id}/retry", Run, "task.retry"),
     quiet("GET", "/api/v1/tasks/{id}/attempts", Read),
     quiet("GET", "/api/v1/tasks/{id}/logs", Read),
+    quiet("GET", "/api/v1/tasks/{id}/events", Read),
+    quiet("GET", "/api/v1/events", Read),
     // Schedules. A trigger is a run; a preview changes nothing.
     quiet("GET", "/api/v1/schedules", Read),
     logged("POST", "/api/v1/schedules", Admin, "schedule.create"),

@@ -1,10 +1,11 @@
 //! `POST /api/v1/workflows/{id}/run`: the hot path. Nothing is read before the task is stored.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
-use actix_web::rt::time::{Instant, sleep};
+use actix_web::rt::time::sleep;
 use actix_web::web::{Data, Json, Path};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::Deserialize;
@@ -18,7 +19,6 @@ use super::state::{ApiOptions, ApiState};
 use super::task::Task;
 use super::workflow::resolve;
 use crate::dispatch;
-use crate::dispatch::health::Phase;
 use crate::domain::clock;
 use crate::domain::ids::{TaskId, WorkflowId};
 use crate::domain::input::Input;
@@ -108,7 +108,7 @@ pub(super) async fn run(
         Err(_) => submit(&state, draft.of(resolve(&state, &workflow).await?), key).await?,
     };
     match wait {
-        Some(seconds) if seconds > 0 => finished(&state, task, Duration::from_secs(seconds.unsigned_abs())).await,
+        Some(seconds) if seconds > 0 => finished(&state, task.id, Duration::from_secs(seconds.unsigned_abs())).await,
         _ => Ok(Json(task)),
     }
 }
@@ -152,12 +152,7 @@ async fn submit(state: &ApiState, task: NewTask, key: Option<String>) -> Result<
     let workflow_id = task.workflow_id;
     match state.store.submit_once(key, task.clone()).await? {
         Once::Created => {
-            // One that is to start later is beat's to feed.
-            if task.pending_at <= clock::now() {
-                state.dispatch.feed([task.pending()]);
-            } else {
-                state.dispatch.wake_beat();
-            }
+            state.dispatch.stored(&task);
             Ok(task.into())
         }
         Once::NoSuchWorkflow => Err(dispatch::Error::NoSuchWorkflow.into()),
@@ -170,19 +165,22 @@ async fn submit(state: &ApiState, task: NewTask, key: Option<String>) -> Result<
 }
 
 /// Waits until a task has ended, the time is up or the service stops, and shows it as it is then.
-async fn finished(state: &ApiState, task: Task, limit: Duration) -> Result<Json<Task>, Error> {
-    let (id, end) = (task.id, Instant::now() + limit);
-    let mut pause = Duration::from_millis(25);
+async fn finished(state: &ApiState, id: TaskId, limit: Duration) -> Result<Json<Task>, Error> {
+    let events = state.dispatch.events();
+    let mut watch = events.watch(id);
+    let mut time_is_up = pin!(sleep(limit));
+    let mut is_over = false;
     loop {
-        match state.store.task_is_final(id).await? {
-            None => return Err(Error::NotFound("Task")),
-            Some(true) => break,
-            Some(false) if Instant::now() >= end || state.dispatch.health().phase() == Phase::Draining => break,
-            Some(false) => sleep(pause.min(end.saturating_duration_since(Instant::now()))).await,
+        let task = state.store.task(id).await?.ok_or(Error::NotFound("Task"))?;
+        if is_over || task.is_final() {
+            return Ok(Json(task.into()));
         }
-        pause = (pause * 2).min(Duration::from_millis(500));
+        tokio::select! {
+            () = watch.end() => {}
+            () = &mut time_is_up => is_over = true,
+            () = events.closed() => is_over = true,
+        }
     }
-    Ok(Json(state.store.task(id).await?.ok_or(Error::NotFound("Task"))?.into()))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {

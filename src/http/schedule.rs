@@ -309,7 +309,8 @@ async fn change(
     redraft: impl FnOnce(&ScheduleRecord) -> Result<ScheduleDraft, Error> + Send + 'static,
 ) -> Result<Json<Schedule>, Error> {
     match state.store.update_schedule(id, redraft).await? {
-        Written::Done(schedule) => {
+        Written::Done(schedule, cancelled) => {
+            state.dispatch.events().publish_by_id(cancelled).await;
             state.dispatch.wake_beat();
             Ok(Json((*schedule).into()))
         }

@@ -70,6 +70,8 @@ pub struct ApiOptions {
     pub request_timeout: Duration,
     /// How long an idle connection stays open.
     pub keep_alive: Duration,
+    /// How long an event stream may be silent before it shows that it lives.
+    pub heartbeat: Duration,
     /// How long requests may go on once the server stops.
     pub shutdown_timeout: Duration,
 }
@@ -93,6 +95,7 @@ impl Default for ApiOptions {
             max_connections: 10_000,
             request_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
+            heartbeat: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(10),
         }
     }

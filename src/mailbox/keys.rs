@@ -8,11 +8,18 @@ use crate::domain::queue::QueueName;
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     mailboxes: Arc<str>,
+    channel: Arc<str>,
 }
 
 impl Keys {
-    pub(super) fn new(prefix: &str) -> Self {
-        Self { mailboxes: format!("{prefix}:mailbox:").into() }
+    /// Channels, unlike keys, are the same in every database of a Redis: theirs has the database's number.
+    pub(super) fn new(prefix: &str, database: i64) -> Self {
+        Self { mailboxes: format!("{prefix}:mailbox:").into(), channel: format!("{prefix}:events:{database}").into() }
+    }
+
+    /// Where events are published.
+    pub(super) fn channel(&self) -> String {
+        self.channel.to_string()
     }
 
     /// The sorted set of a queue's pending tasks.

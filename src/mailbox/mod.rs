@@ -1,11 +1,12 @@
-//! Redis: the ids of pending tasks, one sorted set a queue. All of it can be rebuilt from PostgreSQL.
+//! Redis: the ids of pending tasks, one sorted set a queue; and what nodes tell one another in passing. All of it can be
+//! rebuilt from PostgreSQL.
 
+mod channel;
 mod error;
 mod keys;
 mod take;
 
 use bb8_redis::RedisConnectionManager;
-use redis::AsyncCommands;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::domain::queue::{QueueName, score};
 use crate::domain::source::Secret;
 use crate::domain::task::PendingTask;
 
+pub use channel::Ear;
 pub use error::Error;
 pub use take::{Taken, Taker};
 
@@ -60,7 +62,8 @@ impl Mailbox {
             .max_size(options.pool_size)
             .connection_timeout(options.acquire_timeout)
             .build_unchecked(manager);
-        Ok(Self { pool, client, keys: Keys::new(&options.key_prefix), options, runtime })
+        let keys = Keys::new(&options.key_prefix, client.get_connection_info().redis_settings().db());
+        Ok(Self { pool, client, keys, options, runtime })
     }
 
     /// Puts tasks into the mailboxes of their queues. Repeating it changes nothing: a task that is there already keeps
@@ -109,18 +112,6 @@ impl Mailbox {
                 pipeline.zcard(keys.mailbox(queue));
             }
             Ok(pipeline.query_async(&mut *connection).await?)
-        })
-        .await
-    }
-
-    /// Whether Redis answers.
-    ///
-    /// # Errors
-    /// It does not.
-    pub async fn ping(&self) -> Result<(), Error> {
-        self.run(|mut connection| async move {
-            let _: String = connection.ping().await?;
-            Ok(())
         })
         .await
     }

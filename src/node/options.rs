@@ -17,6 +17,7 @@ use crate::actors::supervisor::{PoolShape, SupervisorOptions};
 use crate::child::frames::StartChild;
 use crate::config::{Config, PoolConfig, Role};
 use crate::dispatch::DispatchOptions;
+use crate::dispatch::events::EventOptions;
 use crate::domain::input::Input;
 use crate::domain::restart::RestartOptions;
 use crate::domain::retry::RetryOptions;
@@ -34,6 +35,8 @@ const SOURCE_REQUEST: Duration = Duration::from_secs(30);
 const MAX_BATCH: usize = 500;
 /// Submitted tasks that may wait for the database; a second's worth at the highest rate.
 const SUBMITS_WAITING: usize = 10_000;
+/// Events kept for streams that are slow or come back: some seconds at the highest rate, about a megabyte.
+const EVENTS_KEPT: usize = 4_096;
 /// How long an empty mailbox is waited for before PostgreSQL is asked.
 const MAILBOX_BLOCK: Duration = Duration::from_secs(1);
 /// How often attempts without a node, and nodes without a claim, are looked for.
@@ -83,6 +86,7 @@ pub(super) fn dispatch(config: &Config) -> DispatchOptions {
             max_lost: worker.max_lost,
         },
         children_limit: machine::children(),
+        events: EventOptions { streams: config.api.max_streams, kept: EVENTS_KEPT },
     }
 }
 

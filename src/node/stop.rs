@@ -53,6 +53,8 @@ impl Node {
         }
         self.drain_supervisors(grace, hurry).await;
         let stored = tokio::time::timeout(STORE_LIMIT, self.dispatch.in_flight().wait_until_empty()).await;
+        // Not before: who watches a task hears of its end while the service drains.
+        self.dispatch.events().close();
         if let Some(gateway) = &self.gateway {
             tell(&gateway.address, CloseGateway);
             gateway.ended_within(self.stop.http_drain + Duration::from_secs(1)).await;

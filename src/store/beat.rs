@@ -34,6 +34,8 @@ pub struct FireOptions {
 /// What one round of firing did.
 #[derive(Clone, Debug, Default)]
 pub struct Fired {
+    /// All new tasks.
+    pub made: Vec<TaskId>,
     /// New tasks that may start at once: for the mailboxes.
     pub tasks: Vec<PendingTask>,
     /// How many new tasks wait for their jitter; [`Store::delayed_due`] gives them when it is over.

@@ -8,11 +8,13 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::{Error, Store};
-use crate::domain::ids::{NodeId, TaskId};
+use crate::domain::event::TaskEvent;
+use crate::domain::ids::{NodeId, ScheduleId, TaskId, WorkflowId};
 use crate::domain::input::Input;
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::retry::TaskLimits;
 use crate::domain::source::Endpoint;
+use crate::domain::task::TaskStatus;
 use crate::domain::workflow::UnknownPolicy;
 
 /// An attempt that this node has begun: the claimed row with all that running and judging it takes.
@@ -20,6 +22,10 @@ use crate::domain::workflow::UnknownPolicy;
 pub struct Attempt {
     /// The task.
     pub task: TaskId,
+    /// What it runs.
+    pub workflow: WorkflowId,
+    /// What made it, if a schedule did.
+    pub schedule: Option<ScheduleId>,
     /// The attempt's number, the fencing token of its outcome.
     pub number: i32,
     /// Where the task waited.
@@ -30,6 +36,23 @@ pub struct Attempt {
     pub limits: TaskLimits,
     /// When the attempt began.
     pub started_at: DateTime<Utc>,
+}
+
+impl Attempt {
+    /// What is told of the task as the attempt begins or ends.
+    pub fn event(&self, status: TaskStatus, at: DateTime<Utc>, error: Option<&str>) -> TaskEvent {
+        let event = TaskEvent {
+            id: self.task,
+            workflow_id: self.workflow,
+            schedule_id: self.schedule,
+            status: status.as_str().to_owned(),
+            attempt: self.number,
+            queue: self.queue.as_str().to_owned(),
+            at,
+            error: error.map(str::to_owned),
+        };
+        event.settled()
+    }
 }
 
 /// A claimed task: its attempt, and what to run.
@@ -66,9 +89,9 @@ WITH popped AS MATERIALIZED (
     WHERE t.id = p.id AND t.status = p.expected AND t.pending_at <= $3 + interval '2 s'
       AND t.queue <> ALL (ARRAY(SELECT name FROM paused_queues))
     RETURNING t.id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at, t.workflow_id,
-              t.input_data, t.session_id, t.timeout_s
+              t.schedule_id, t.input_data, t.session_id, t.timeout_s
 )
-SELECT c.id, c.tries, c.queue, c.priority, c.max_retries, c.failures, c.lost, c.started_at,
+SELECT c.id, c.workflow_id, c.schedule_id, c.tries, c.queue, c.priority, c.max_retries, c.failures, c.lost, c.started_at,
        coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy,
        c.input_data::text AS input, c.session_id, c.timeout_s, w.remote_flow_id, w.input_component, w.output_component,
        s.source_type, s.url, s.encrypted_api_key, s.adapter
@@ -122,6 +145,8 @@ pub(super) fn read_attempt(row: &Row) -> Result<Attempt, Error> {
     let count = |column| row.try_get::<_, i32>(column).map(|n| u32::try_from(n).unwrap_or(0));
     Ok(Attempt {
         task: TaskId(row.try_get("id")?),
+        workflow: WorkflowId(row.try_get("workflow_id")?),
+        schedule: row.try_get::<_, Option<_>>("schedule_id")?.map(ScheduleId),
         number: row.try_get("tries")?,
         queue: QueueName::new(queue).unwrap_or_default(),
         priority: Priority::new(i64::from(row.try_get::<_, i16>("priority")?)).unwrap_or_default(),

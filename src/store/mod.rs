@@ -25,6 +25,7 @@ pub mod source;
 pub mod submit;
 pub mod takeover;
 pub mod task_change;
+pub mod task_event;
 pub mod task_read;
 pub mod vault;
 pub mod workflow;

@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 use super::claim::Attempt;
 use super::{Error, Store};
 use crate::domain::attempt::AttemptStatus;
+use crate::domain::event::TaskEvent;
 use crate::domain::ids::{NodeId, TaskId};
 use crate::domain::outcome::Answer;
 use crate::domain::retry::{Next, Verdict};
@@ -26,6 +27,13 @@ pub struct AttemptEnd {
     pub node: NodeId,
     /// When it ended.
     pub finished_at: DateTime<Utc>,
+}
+
+impl AttemptEnd {
+    /// What is told of the task as it is once this is stored.
+    pub fn event(&self) -> TaskEvent {
+        self.attempt.event(status_after(self.verdict.next), self.finished_at, self.verdict.error.as_deref())
+    }
 }
 
 /// The task must still run this very attempt: an outcome that comes late, after the task was cancelled or given to

@@ -7,7 +7,7 @@ use tokio_postgres::{Row, Transaction};
 
 use super::{Error, Store, pool};
 use crate::domain::clock;
-use crate::domain::ids::{ScheduleId, WorkflowId};
+use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::schedule::{MissedPolicy, OverlapPolicy, ScheduleKind, ScheduleStatus};
 
@@ -90,8 +90,8 @@ pub struct ScheduleDraft {
 /// What became of a write.
 #[derive(Clone, Debug)]
 pub enum Written<E> {
-    /// It is stored.
-    Done(Box<ScheduleRecord>),
+    /// It is stored, and with it these tasks were cancelled.
+    Done(Box<ScheduleRecord>, Vec<TaskId>),
     /// There is no such schedule.
     Unknown,
     /// The workflow that it should run does not exist.
@@ -239,15 +239,17 @@ impl Store {
                   WHERE id = $1 RETURNING {COLUMNS}"
             );
             let schedule = write(&transaction, &sql, id, &draft).await?;
+            let mut cancelled = Vec::new();
             if draft.status == ScheduleStatus::Paused {
                 let sql =
                     "UPDATE tasks SET status = 'cancelled', finished_at = $2, updated_at = $2, next_retry_at = NULL
-                            WHERE schedule_id = $1 AND status IN ('pending', 'retrying')";
+                            WHERE schedule_id = $1 AND status IN ('pending', 'retrying') RETURNING id";
                 let now = clock::now();
-                transaction.execute_typed(sql, &[(&id.0, Type::UUID), (&now, Type::TIMESTAMPTZ)]).await?;
+                let rows = transaction.query_typed(sql, &[(&id.0, Type::UUID), (&now, Type::TIMESTAMPTZ)]).await?;
+                cancelled.extend(rows.iter().map(|row| TaskId(row.get(0))));
             }
             transaction.commit().await?;
-            Ok(Written::Done(Box::new(schedule)))
+            Ok(Written::Done(Box::new(schedule), cancelled))
         })
         .await
     }

@@ -135,20 +135,6 @@ impl Store {
         .await
     }
 
-    /// Whether a task has ended; `None` where there is no such task. Costs less than the task.
-    ///
-    /// # Errors
-    /// The database can't be reached.
-    pub async fn task_is_final(&self, id: TaskId) -> Result<Option<bool>, Error> {
-        self.run(move |connection| async move {
-            let sql = "SELECT status FROM tasks WHERE id = $1";
-            let row = connection.query_typed_opt(sql, &[(&id.0, Type::UUID)]).await?;
-            let status = row.map(|row| row.try_get::<_, String>(0)).transpose()?;
-            Ok(status.map(|status| status.parse::<TaskStatus>().is_ok_and(TaskStatus::is_final)))
-        })
-        .await
-    }
-
     /// Tasks, newest first: at most `limit`, and how many the filter fits in all.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod contract;
+mod events;
 mod hive;
 mod hostile;
 mod meta;

@@ -4,6 +4,7 @@ mod commands;
 mod operations;
 mod run_agent;
 pub(crate) mod script;
+mod watch;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};

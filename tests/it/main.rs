@@ -8,6 +8,7 @@ mod beat_store;
 mod browser;
 mod cli;
 mod discovery;
+mod events;
 mod harness;
 mod hive;
 mod keys;

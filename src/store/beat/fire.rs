@@ -84,6 +84,7 @@ pub(super) async fn fire_due(
     )?;
     transaction.commit().await?;
     for task in made {
+        fired.made.push(task.id);
         match task.pending_at {
             held if held == HELD => fired.held += 1,
             later if later > now => fired.delayed += 1,

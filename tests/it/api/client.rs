@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use automagik_spark::dispatch::events::EventOptions;
 use automagik_spark::dispatch::health::Phase;
 use automagik_spark::dispatch::{Dispatch, DispatchOptions};
 use automagik_spark::domain::ids::NodeId;
@@ -64,7 +65,7 @@ pub(crate) struct TestApi {
     pub(crate) source: Simulated,
     pub(crate) dispatch: Dispatch,
     pub(crate) sql: tokio_postgres::Client,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     handle: actix_web::dev::ServerHandle,
 }
 
@@ -102,6 +103,7 @@ impl TestApi {
             max_batch: 100,
             retry: RetryOptions::default(),
             children_limit: 100,
+            events: EventOptions { streams: 50, kept: 256 },
         };
         let dispatch = Dispatch::start(NodeId::generate(), store.clone(), mailbox, &limits, &runtime);
         dispatch.health().enter(Phase::Ready);

@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::client::{KEY, TestApi, fields};
+use crate::harness::node::SOON;
 use crate::harness::servers::TestServers;
+use crate::harness::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_asked_for_where_it_is_needed() {
@@ -129,7 +131,16 @@ async fn the_description_matches_the_routes() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         let concrete = path.replace("{id}", "00000000-0000-4000-8000-000000000000").replace("{flow_id}", "x");
         for (method, operation) in operations.as_object().unwrap() {
-            let answer = api.call(&method.to_uppercase(), &concrete, None).await;
+            // A stream of all tasks goes on until the service stops.
+            let stop = async {
+                if path == "/api/v1/events" {
+                    let is_open = async || (api.dispatch.events().streams() == 1).then_some(());
+                    until("the stream is open", SOON, is_open).await;
+                    api.dispatch.events().close();
+                }
+            };
+            let method_name = method.to_uppercase();
+            let (answer, ()) = tokio::join!(api.call(&method_name, &concrete, None), stop);
             let named: &Value = &operation["responses"][answer.status.to_string()];
             assert!(named.is_object(), "{method} {path} answered {}: {}", answer.status, answer.text());
             assert!(answer.status != 405 && answer.detail() != "Not Found", "{method} {path}");

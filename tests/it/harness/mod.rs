@@ -3,6 +3,7 @@
 pub(crate) mod node;
 pub(crate) mod root;
 pub(crate) mod servers;
+pub(crate) mod sse;
 pub(crate) mod stage;
 
 use std::time::{Duration, Instant};

@@ -13,6 +13,7 @@ use reqwest::Method;
 use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
 
+use super::sse::EventStream;
 use super::stage::{API_KEY, Stage, connect};
 use super::until;
 
@@ -112,6 +113,11 @@ impl TestNode {
         let status = response.status().as_u16();
         let text = response.text().await?;
         Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+    }
+
+    /// Opens an event stream.
+    pub(crate) async fn stream(&self, path: &str) -> EventStream {
+        EventStream::open(&format!("{}{path}", self.url), API_KEY, None).await.expect("it opens")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -274,7 +280,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-fn http_client() -> reqwest::Client {
+pub(crate) fn http_client() -> reqwest::Client {
     // Installed by an earlier test already, all the same.
     let _earlier = rustls::crypto::ring::default_provider().install_default();
     let tls =
