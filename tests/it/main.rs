@@ -7,4 +7,5 @@ mod cli;
 mod harness;
 mod langflow;
 mod lifecycle;
+mod schedule_times;
 mod simulate;
