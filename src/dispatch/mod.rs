@@ -1,6 +1,7 @@
 //! The use cases that HTTP, beat, supervisors and the janitor share: how a task enters, is claimed, ends, and is found
 //! again when something was lost.
 
+pub mod bulk;
 pub mod change;
 pub mod claim;
 mod error;

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod clock;
+pub mod id_prefix;
 pub mod ids;
 pub mod input;
 pub mod outcome;

@@ -5,6 +5,7 @@
 
 mod auth;
 mod body;
+pub mod bulk;
 mod cors;
 pub mod error;
 pub mod health;
@@ -133,6 +134,9 @@ fn workflows(config: &mut ServiceConfig) {
 fn tasks(config: &mut ServiceConfig) {
     config
         .service(resource("/tasks", "GET").route(get().to(task::list)))
+        .service(resource("/tasks/retry", "POST").route(post().to(bulk::retry)))
+        .service(resource("/tasks/cancel", "POST").route(post().to(bulk::cancel)))
+        .service(resource("/tasks/delete", "POST").route(post().to(bulk::delete)))
         .service(
             resource("/tasks/{id}", "GET, DELETE").route(get().to(task::get)).route(web::delete().to(task::delete)),
         )

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
-use super::{health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
+use super::{bulk, health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
 
 const URL: &str = "/api/v1/openapi.json";
 /// Paths that are answered without a key, see `mod.rs`.
@@ -26,6 +26,7 @@ const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"]
         source::create, source::list, source::get, source::patch, source::delete,
         workflow::list, workflow::get, workflow::delete, remote::list, remote::get, remote::sync, run::run,
         task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task::logs,
+        bulk::retry, bulk::cancel, bulk::delete,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,
         worker::workers, worker::history, worker::queues,

@@ -18,7 +18,8 @@ use crate::domain::ids::{NodeId, ScheduleId, SourceId, TaskId, WorkflowId};
 use crate::domain::queue::QueueName;
 use crate::domain::task::{NewTask, TaskStatus};
 use crate::store::history::{AttemptRecord, LogRecord};
-use crate::store::task_read::{Start, TaskFilter, TaskRecord};
+use crate::store::task_filter::TaskFilter;
+use crate::store::task_read::{Start, TaskRecord};
 
 /// One requested run of a workflow.
 #[derive(Debug, Serialize, ToSchema)]
@@ -188,6 +189,7 @@ impl From<LogRecord> for LogLine {
         ("queue" = Option<String>, Query),
         ("created_after" = Option<DateTime<Utc>>, Query), ("created_before" = Option<DateTime<Utc>>, Query),
         ("q" = Option<String>, Query, description = "Text in the id, input, result or error"),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, instead of an offset"),
     ),
@@ -214,6 +216,8 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
         created_after: query.time("created_after"),
         created_before: query.time("created_before"),
         text: query.text("q"),
+        id_prefix: query.read("id_prefix"),
+        ids: None,
     };
     let cursor = query.text("cursor");
     let after = cursor.as_deref().and_then(read_cursor);

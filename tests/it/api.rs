@@ -1,5 +1,6 @@
 //! The REST API over a real socket and real servers.
 
+mod bulk;
 mod client;
 mod hostile;
 mod meta;
