@@ -10,6 +10,7 @@ mod cors;
 pub mod error;
 pub mod health;
 mod metrics;
+pub mod occurrence;
 pub mod openapi;
 pub mod page;
 pub mod preview;
@@ -160,6 +161,7 @@ fn schedules(config: &mut ServiceConfig) {
         .service(resource("/schedules/{id}/enable", "POST").route(post().to(schedule::enable)))
         .service(resource("/schedules/{id}/disable", "POST").route(post().to(schedule::disable)))
         .service(resource("/schedules/{id}/trigger", "POST").route(post().to(schedule::trigger)))
+        .service(resource("/schedules/{id}/occurrences", "GET").route(get().to(occurrence::list)))
         .service(resource("/schedules/{id}/preview", "GET").route(get().to(preview::of_schedule)));
 }
 

@@ -9,7 +9,9 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
-use super::{bulk, health, metrics, preview, remote, run, schedule, schedule_body, source, task, worker, workflow};
+use super::{
+    bulk, health, metrics, occurrence, preview, remote, run, schedule, schedule_body, source, task, worker, workflow,
+};
 
 const URL: &str = "/api/v1/openapi.json";
 /// Paths that are answered without a key, see `mod.rs`.
@@ -29,6 +31,7 @@ const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"]
         bulk::retry, bulk::cancel, bulk::delete,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,
+        occurrence::list,
         worker::workers, worker::history, worker::queues,
     ),
     components(schemas(ErrorBody, ValidationBody, schedule_body::ScheduleBody)),

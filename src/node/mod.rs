@@ -147,7 +147,7 @@ fn start_gateway(config: &Config, dispatch: &Dispatch, listener: TcpListener) ->
         store: dispatch.store().clone(),
         dispatch: dispatch.clone(),
         sources: HttpClient::new(options::sources(config))?,
-        options: options::api(config),
+        options: options::api(config)?,
     };
     let server = http::serve(listener, state, config.api.workers)?;
     Ok(Part::start("HTTP gateway".to_owned(), |ended| HttpGateway::new(server, ended).start()))

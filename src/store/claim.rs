@@ -53,7 +53,8 @@ pub struct Claimed {
     pub timeout_s: Option<u32>,
 }
 
-/// A task that is delayed or held is not claimed; two seconds are for clocks of nodes that differ.
+/// A task that is delayed or held is not claimed; two seconds are for clocks of nodes that differ. Nor is one that should
+/// have started by now (beat calls it off).
 ///
 /// `expected` keeps the planner from the partial index of pending tasks, see the statement that stores outcomes.
 const CLAIM: &str = "
@@ -63,6 +64,7 @@ WITH popped AS MATERIALIZED (
     UPDATE tasks t SET status = 'running', tries = t.tries + 1, node_id = $2, started_at = $3, updated_at = $3
     FROM popped p
     WHERE t.id = p.id AND t.status = p.expected AND t.pending_at <= $3 + interval '2 s'
+      AND (t.expires_at IS NULL OR t.tries > 0 OR t.expires_at > $3)
     RETURNING t.id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at, t.workflow_id,
               t.input_data, t.session_id, t.timeout_s
 )

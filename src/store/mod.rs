@@ -11,6 +11,7 @@ pub mod history;
 pub mod idempotency;
 pub mod migrate;
 pub mod node;
+pub mod occurrence;
 pub mod outcome;
 pub mod pending;
 pub mod pool;

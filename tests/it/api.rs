@@ -4,6 +4,7 @@ mod bulk;
 mod client;
 mod hostile;
 mod meta;
+mod occurrences;
 mod outcomes;
 mod retention;
 mod schedules;
