@@ -13,4 +13,5 @@ pub mod retry;
 pub mod schedule;
 pub mod source;
 pub mod task;
+pub mod task_log;
 pub mod workflow;

@@ -23,6 +23,7 @@ mod shown;
 pub mod source;
 pub mod state;
 pub mod task;
+pub mod task_log;
 pub mod worker;
 pub mod workflow;
 
@@ -144,7 +145,7 @@ fn tasks(config: &mut ServiceConfig) {
         .service(resource("/tasks/{id}/cancel", "POST").route(post().to(task::cancel)))
         .service(resource("/tasks/{id}/retry", "POST").route(post().to(task::retry)))
         .service(resource("/tasks/{id}/attempts", "GET").route(get().to(task::attempts)))
-        .service(resource("/tasks/{id}/logs", "GET").route(get().to(task::logs)));
+        .service(resource("/tasks/{id}/logs", "GET").route(get().to(task_log::list)));
 }
 
 fn schedules(config: &mut ServiceConfig) {

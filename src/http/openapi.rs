@@ -10,7 +10,8 @@ use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
-    bulk, health, metrics, occurrence, preview, remote, run, schedule, schedule_body, source, task, worker, workflow,
+    bulk, health, metrics, occurrence, preview, remote, run, schedule, schedule_body, source, task, task_log, worker,
+    workflow,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -27,7 +28,7 @@ const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"]
         health::report, health::live, health::ready, health::root, metrics::scrape,
         source::create, source::list, source::get, source::patch, source::delete,
         workflow::list, workflow::get, workflow::delete, remote::list, remote::get, remote::sync, run::run,
-        task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task::logs,
+        task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task_log::list,
         bulk::retry, bulk::cancel, bulk::delete,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,

@@ -23,6 +23,7 @@ pub mod submit;
 pub mod task_bulk;
 pub mod task_change;
 pub mod task_filter;
+pub mod task_log;
 pub mod task_read;
 pub mod vault;
 pub mod workflow;

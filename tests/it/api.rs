@@ -9,5 +9,6 @@ mod outcomes;
 mod retention;
 mod schedules;
 mod sources;
+mod task_logs;
 mod tasks;
 mod workflows;
