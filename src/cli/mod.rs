@@ -3,6 +3,7 @@
 //! Data goes to stdout and nothing else does; everything said to the user goes to stderr. A command is a file here;
 //! what all of them need is apart: `client` talks, `output` prints, `resolve` completes ids.
 
+mod bulk;
 mod client;
 mod completions;
 mod config;
@@ -14,6 +15,7 @@ mod environment;
 mod error;
 mod follow;
 mod json_text;
+mod occurrences;
 mod output;
 mod prompt;
 mod render;
@@ -25,6 +27,7 @@ mod simulate;
 mod sources;
 mod submit;
 mod table;
+mod task_filter;
 mod task_view;
 mod tasks;
 mod telemetry;

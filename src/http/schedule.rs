@@ -122,6 +122,7 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
     get, path = "/api/v1/schedules", tag = "schedules",
     params(
         ("workflow_id" = Option<Uuid>, Query), ("status" = Option<String>, Query),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
     ),
     responses(
@@ -132,7 +133,11 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
 pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<Json<Page<Schedule>>, Error> {
     let mut query = Query::of(&request);
     let span = query.span();
-    let filter = ScheduleFilter { workflow_id: query.id("workflow_id").map(WorkflowId), status: query.read("status") };
+    let filter = ScheduleFilter {
+        workflow_id: query.id("workflow_id").map(WorkflowId),
+        status: query.read("status"),
+        id_prefix: query.read("id_prefix"),
+    };
     query.finish()?;
     let (schedules, total) = state.store.schedules(filter, span.offset, span.limit).await?;
     Ok(Json(Page::new(schedules.into_iter().map(Schedule::from).collect(), total, span)))

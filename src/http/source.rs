@@ -17,7 +17,7 @@ use crate::domain::ids::SourceId;
 use crate::domain::source::{Endpoint, Secret, SourceKind, trim_url};
 use crate::domain::workflow::UnknownPolicy;
 use crate::sources;
-use crate::store::source::{SourceDraft, SourceRecord, Stored};
+use crate::store::source::{SourceDraft, SourceFilter, SourceRecord, Stored};
 
 const NAME_MAX: usize = 255;
 const URL_MAX: usize = 2048;
@@ -164,6 +164,8 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
     get, path = "/api/v1/sources", tag = "sources",
     params(
         ("status" = Option<Status>, Query, description = "Only those in this status"),
+        ("named" = Option<String>, Query, description = "The whole name or url"),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
     ),
     responses(
@@ -178,8 +180,9 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
     if status.as_ref().is_some_and(|status| !["active", "inactive"].contains(&status.as_str())) {
         query.refuse("status", "status must be active or inactive");
     }
+    let filter = SourceFilter { status, named: query.text("named"), id_prefix: query.read("id_prefix") };
     query.finish()?;
-    let (sources, total) = state.store.sources(status, span.offset, span.limit).await?;
+    let (sources, total) = state.store.sources(filter, span.offset, span.limit).await?;
     Ok(Json(Page::new(sources.into_iter().map(Source::from).collect(), total, span)))
 }
 

@@ -123,6 +123,8 @@ pub struct Success {
         ("source" = Option<String>, Query, description = "Url or name of a source"),
         ("name" = Option<String>, Query, description = "Part of the name"),
         ("folder" = Option<String>, Query, description = "Name or id of a folder"),
+        ("named" = Option<String>, Query, description = "The whole name, or the flow's id in its source"),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
     ),
     responses(
@@ -133,8 +135,13 @@ pub struct Success {
 pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<Json<Page<Workflow>>, Error> {
     let mut query = Query::of(&request);
     let span = query.span();
-    let filter =
-        WorkflowFilter { source: query.text("source"), name: query.text("name"), folder: query.text("folder") };
+    let filter = WorkflowFilter {
+        source: query.text("source"),
+        name: query.text("name"),
+        folder: query.text("folder"),
+        named: query.text("named"),
+        id_prefix: query.read("id_prefix"),
+    };
     query.finish()?;
     let (workflows, total) = state.store.workflows(filter, span.offset, span.limit).await?;
     Ok(Json(Page::new(workflows.into_iter().map(Workflow::from).collect(), total, span)))

@@ -9,6 +9,7 @@ use super::beat::FireOptions;
 use super::beat::fire::fire_resumed;
 use super::{Error, Store, pool};
 use crate::domain::clock;
+use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{ScheduleId, WorkflowId};
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::schedule::{MissedPolicy, OverlapPolicy, ScheduleKind, ScheduleStatus, SkipReason};
@@ -146,6 +147,8 @@ pub struct ScheduleFilter {
     pub workflow_id: Option<WorkflowId>,
     /// In a status.
     pub status: Option<ScheduleStatus>,
+    /// Whose id begins so.
+    pub id_prefix: Option<IdPrefix>,
 }
 
 impl Store {
@@ -173,15 +176,18 @@ impl Store {
         limit: i64,
     ) -> Result<(Vec<ScheduleRecord>, i64), Error> {
         self.run(move |connection| async move {
-            let conditions = "($1::uuid IS NULL OR workflow_id = $1) AND ($2::text IS NULL OR status = $2)";
+            let conditions = "($1::uuid IS NULL OR workflow_id = $1) AND ($2::text IS NULL OR status = $2) \
+                 AND ($3::uuid IS NULL OR id BETWEEN $3 AND $4)";
             let workflow = filter.workflow_id.map(|id| id.0);
             let status = filter.status.map(ScheduleStatus::as_str);
-            let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&workflow, Type::UUID), (&status, Type::TEXT)];
+            let (first, last) = filter.id_prefix.map(|prefix| (prefix.first, prefix.last)).unzip();
+            let mut params: Vec<(&(dyn ToSql + Sync), Type)> =
+                vec![(&workflow, Type::UUID), (&status, Type::TEXT), (&first, Type::UUID), (&last, Type::UUID)];
             let count = format!("SELECT count(*) FROM schedules WHERE {conditions}");
             let total = connection.query_typed_one(&count, &params).await?.try_get(0)?;
             let sql = format!(
                 "SELECT {COLUMNS} FROM schedules WHERE {conditions} \
-                 ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4"
+                 ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
             );
             params.extend([(&limit as &(dyn ToSql + Sync), Type::INT8), (&offset, Type::INT8)]);
             let rows = connection.query_typed(&sql, &params).await?;

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod client;
+mod finding;
 mod hostile;
 mod meta;
 mod occurrences;
