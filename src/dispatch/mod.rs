@@ -11,6 +11,7 @@ mod in_flight;
 pub mod lease;
 mod reconcile;
 mod record;
+mod remove;
 pub mod roster;
 pub mod stats;
 mod submit;
@@ -80,6 +81,7 @@ struct Inner {
     stats: Stats,
     beat: Notify,
     aborts: broadcast::Sender<Abort>,
+    runtime: Handle,
 }
 
 impl Dispatch {
@@ -97,6 +99,7 @@ impl Dispatch {
             stats: Stats::default(),
             beat: Notify::new(),
             aborts: broadcast::channel(ABORTS_WAITING).0,
+            runtime: runtime.clone(),
         });
         let feeds = feed::start(&inner, options, runtime);
         let submits = submit::start(&inner, feeds.clone(), options, runtime);

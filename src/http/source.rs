@@ -254,10 +254,11 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
     )
 )]
 pub(super) async fn delete(state: Data<ApiState>, id: Path<String>) -> Result<Json<Message>, Error> {
-    let running = state.store.delete_source(parse_id(&id)?).await?.ok_or(NOT_FOUND)?;
-    running.into_iter().for_each(|task| state.dispatch.abort(task, i32::MAX));
-    state.dispatch.wake_beat();
-    Ok(Json(Message { message: "Source deleted successfully" }))
+    if state.dispatch.delete_source(parse_id(&id)?).await? {
+        Ok(Json(Message { message: "Source deleted successfully" }))
+    } else {
+        Err(NOT_FOUND)
+    }
 }
 
 const NOT_FOUND: Error = Error::NotFound("Source");

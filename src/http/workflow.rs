@@ -174,10 +174,7 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
 )]
 pub(super) async fn delete(state: Data<ApiState>, id: Path<String>) -> Result<Json<Success>, Error> {
     let id = resolve(&state, &id).await?;
-    let running = state.store.delete_workflow(id).await?.ok_or(NOT_FOUND)?;
-    running.into_iter().for_each(|task| state.dispatch.abort(task, i32::MAX));
-    state.dispatch.wake_beat();
-    Ok(Json(Success { success: true }))
+    if state.dispatch.delete_workflow(id).await? { Ok(Json(Success { success: true })) } else { Err(NOT_FOUND) }
 }
 
 /// A workflow that is not there.

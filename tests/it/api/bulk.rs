@@ -189,3 +189,41 @@ async fn changes_at_the_same_time_do_not_stop_each_other() {
     change(&api, "cancel", filter()).await;
     assert_eq!(statuses(&api).await, "cancelled 3000");
 }
+
+/// Its tasks go in parts, and all of it goes, also when whoever asked for it went away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_with_many_tasks_is_deleted_to_the_end() {
+    let api = TestApi::start().await;
+    let workflow = api.add_workflow().await;
+    let source = id(&api.get("/api/v1/sources").await.expect(200)["items"][0]);
+    for (status, count) in [("completed", 2500), ("pending", 700), ("running", 1)] {
+        make(&api, &workflow, status, count).await;
+    }
+    let body = json!({"workflow_id": workflow, "schedule_type": "interval", "schedule_expr": "1h"});
+    api.post("/api/v1/schedules", body).await.expect(201);
+    let mut aborts = api.dispatch.aborts();
+    {
+        let path = format!("/api/v1/workflows/{workflow}");
+        let request = api.call("DELETE", &path, None);
+        tokio::pin!(request);
+        // The request is under way, and is dropped with its connection as soon as some of the tasks are gone.
+        tokio::select! {
+            _ = &mut request => {}
+            () = until("some are gone", Duration::from_secs(20), async || (api.count("tasks").await < 3201).then_some(())) => {}
+        }
+    }
+    until("all of it is gone", Duration::from_secs(20), async || (api.count("workflows").await == 0).then_some(()))
+        .await;
+    assert_eq!(aborts.recv().await.unwrap().up_to_attempt, 1);
+    for table in ["tasks", "task_attempts", "task_logs", "schedules"] {
+        assert_eq!(api.count(table).await, 0, "{table}");
+    }
+    let again = api.sync(automagik_spark::simulate::FLOW_ID).await;
+    make(&api, &again, "failed", 1100).await;
+    api.call("DELETE", &format!("/api/v1/sources/{source}"), None).await.expect(200);
+    assert_eq!(api.call("DELETE", &format!("/api/v1/sources/{source}"), None).await.status, 404);
+    assert_eq!(
+        [api.count("tasks").await, api.count("workflows").await, api.count("workflow_sources").await],
+        [0, 0, 0]
+    );
+}
