@@ -20,7 +20,7 @@ struct Scene {
 
 impl Scene {
     async fn new(more: Value) -> Self {
-        let api = TestApi::start().await;
+        let api = Box::pin(TestApi::start()).await;
         let workflow = api.add_workflow().await;
         let mut body = json!({"workflow_id": workflow, "schedule_type": "interval", "schedule_expr": "1h"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
