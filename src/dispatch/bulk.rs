@@ -11,7 +11,7 @@ use super::change::{self, Error};
 use crate::domain::ids::TaskId;
 use crate::domain::task::TaskStatus;
 use crate::store::Store;
-use crate::store::task_bulk::Seen;
+use crate::store::task_bulk::{Removed, Seen};
 use crate::store::task_filter::TaskFilter;
 
 /// Tasks of one statement.
@@ -106,7 +106,10 @@ async fn batch(
                 seen.iter().partition(|(_, status)| *status == Some(TaskStatus::Running));
             stopped = cancel(store, dispatch, &running).await?;
             let idle = stopped.iter().map(|id| (*id, Some(TaskStatus::Cancelled))).chain(others);
-            store.delete_tasks(&idle.collect::<Vec<_>>()).await?.into_iter().collect()
+            let gone = store.delete_tasks(&idle.collect::<Vec<_>>()).await?;
+            let ids = gone.iter().map(|task| task.id).collect();
+            withdraw(dispatch, gone).await;
+            ids
         }
     };
     // Whoever asked for tasks in one status does not mean those that have left it, unless it was us who moved them.
@@ -118,12 +121,21 @@ async fn batch(
 /// Calls tasks off and stops those that ran.
 async fn cancel(store: &Store, dispatch: &Dispatch, seen: &[Seen]) -> Result<Vec<TaskId>, Error> {
     let cancelled = store.cancel_tasks(seen).await?;
-    for (task, attempt) in &cancelled {
-        if let Some(attempt) = attempt {
-            dispatch.abort(*task, *attempt);
-        }
+    for (task, attempt) in cancelled.iter().filter_map(|task| Some((task.id, task.attempt?))) {
+        dispatch.abort(task, attempt);
     }
-    Ok(cancelled.into_iter().map(|(task, _)| task).collect())
+    let ids = cancelled.iter().map(|task| task.id).collect();
+    withdraw(dispatch, cancelled).await;
+    Ok(ids)
+}
+
+/// Thousands of ids that stand for nothing would keep those behind them waiting. One that is made pending again in this
+/// very moment may be taken out with them; reconciling feeds it.
+async fn withdraw(dispatch: &Dispatch, tasks: Vec<Removed>) {
+    let tasks = tasks.into_iter().map(|task| (task.queue, task.id)).collect();
+    if let Err(error) = dispatch.mailbox().withdraw(tasks).await {
+        log::debug!("tasks that were called off stay in their mailboxes for now: {error}");
+    }
 }
 
 /// What somebody else held at that moment, or moved: each is waited for by itself, holding nothing else meanwhile.

@@ -12,10 +12,22 @@ use super::task_filter::{Bound, CONDITIONS, PARAMETERS, TaskFilter};
 use super::{Error, Store};
 use crate::domain::clock;
 use crate::domain::ids::TaskId;
+use crate::domain::queue::QueueName;
 use crate::domain::task::{PendingTask, TaskStatus};
 
 /// A task, and the status it was seen in; `None` for one that a former version wrote.
 pub type Seen = (TaskId, Option<TaskStatus>);
+
+/// A task that was called off or deleted.
+#[derive(Clone, Debug)]
+pub struct Removed {
+    /// The task.
+    pub id: TaskId,
+    /// Whose mailbox may still hold its id.
+    pub queue: QueueName,
+    /// The attempt that ran, where one did.
+    pub attempt: Option<i32>,
+}
 
 /// The rows that are still as they were seen; parameters 2 and 3 are ids and statuses.
 const AS_SEEN: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at
@@ -57,17 +69,13 @@ impl Store {
     }
 
     /// pending | retrying | running -> cancelled, as [`Store::cancel_task`], where a task is as it was seen. Returns
-    /// those that were cancelled, and the number of the attempt that ran, where one did.
+    /// those that were cancelled.
     ///
     /// # Errors
     /// The database can't be reached.
-    pub async fn cancel_tasks(&self, seen: &[Seen]) -> Result<Vec<(TaskId, Option<i32>)>, Error> {
-        let read = |row: &Row| {
-            let was_running: bool = row.try_get("was_running")?;
-            let tries: i32 = row.try_get("tries")?;
-            Ok((TaskId(row.try_get("id")?), was_running.then_some(tries)))
-        };
-        self.change(cancel(AS_SEEN, "t.id, t.tries, old.status = 'running' AS was_running"), seen, read).await
+    pub async fn cancel_tasks(&self, seen: &[Seen]) -> Result<Vec<Removed>, Error> {
+        let returning = "t.id, t.queue, CASE WHEN old.status = 'running' THEN t.tries END AS attempt";
+        self.change(cancel(AS_SEEN, returning), seen, Removed::from_row).await
     }
 
     /// failed | cancelled -> pending, as [`Store::retry_task`], where a task is as it was seen. Returns those that are
@@ -83,16 +91,16 @@ impl Store {
     ///
     /// # Errors
     /// The database can't be reached.
-    pub async fn delete_tasks(&self, seen: &[Seen]) -> Result<Vec<TaskId>, Error> {
+    pub async fn delete_tasks(&self, seen: &[Seen]) -> Result<Vec<Removed>, Error> {
         // Whoever writes a line of a log changes the task's status with it, so none comes in between.
         let sql = format!(
             "WITH at AS (SELECT $1::timestamptz), old AS MATERIALIZED ({AS_SEEN}),
              logs AS (DELETE FROM task_logs USING old WHERE task_id = old.id AND old.status <> 'running'),
              attempts AS (DELETE FROM task_attempts USING old WHERE task_id = old.id AND old.status <> 'running')
              DELETE FROM tasks t USING old WHERE t.id = old.id AND t.status = old.status AND t.status <> 'running'
-             RETURNING t.id"
+             RETURNING t.id, t.queue, NULL::integer AS attempt"
         );
-        self.change(sql, seen, |row| Ok(TaskId(row.try_get("id")?))).await
+        self.change(sql, seen, Removed::from_row).await
     }
 
     /// Runs a statement whose parameters are the time and what was seen.
@@ -115,5 +123,16 @@ impl Store {
             rows.iter().map(read).collect()
         })
         .await
+    }
+}
+
+impl Removed {
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        let queue: String = row.try_get("queue")?;
+        Ok(Self {
+            id: TaskId(row.try_get("id")?),
+            queue: QueueName::new(queue).unwrap_or_default(),
+            attempt: row.try_get("attempt")?,
+        })
     }
 }

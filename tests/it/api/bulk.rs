@@ -59,6 +59,10 @@ async fn many_tasks_are_cancelled_retried_and_deleted() {
     })
     .await;
     assert_eq!(counts(&change(&api, "retry", json!({"status": "completed"})).await), [4, 0, 4]);
+    // What is called off does not stand in the way of what comes after it.
+    assert_eq!(counts(&change(&api, "cancel", json!({"status": "pending"})).await), [7, 7, 0]);
+    assert_eq!(api.dispatch.mailbox().lengths(celery()).await.unwrap(), [0]);
+    assert_eq!(counts(&change(&api, "retry", json!({"status": "cancelled"})).await), [7, 7, 0]);
 
     let some = api.get("/api/v1/tasks?status=pending&limit=2").await.expect(200);
     let ids: Vec<String> = some["items"].as_array().unwrap().iter().map(id).collect();
