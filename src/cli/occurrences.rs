@@ -45,8 +45,11 @@ pub(super) async fn run(session: &Session, args: OccurrencesArgs) -> Result<(), 
         return session.out.json(&answer);
     }
     let now = now();
-    let tasks = short_task_ids(&answer.items().iter().map(|item| field(item, "task_id")).collect::<Vec<_>>());
-    let rows = answer.items().iter().zip(tasks).map(|(item, task)| {
+    let made = |item: &&Value| item["task_id"].is_string();
+    let ids: Vec<String> = answer.items().iter().filter(made).map(|item| field(item, "task_id")).collect();
+    let mut short = short_task_ids(&ids).into_iter();
+    let rows = answer.items().iter().map(|item| {
+        let task = if made(&item) { short.next().unwrap_or_default() } else { String::new() };
         vec![
             field(item, "scheduled_for"),
             relative(time(item, "scheduled_for"), now),

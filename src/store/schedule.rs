@@ -287,11 +287,12 @@ impl Store {
     }
 }
 
-/// Cancels what waits of a schedule that is paused now, and notes whose occurrence that was.
+/// Cancels what waits of a schedule that is paused now, and notes whose occurrence that was. A task that somebody holds
+/// is being started or called off in this moment; waiting for it here, with the schedule locked, could be a deadlock.
 async fn call_off(transaction: &Transaction<'_>, id: ScheduleId, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = "WITH old AS MATERIALIZED (
             SELECT id, status, scheduled_for FROM tasks
-             WHERE schedule_id = $1 AND status IN ('pending', 'retrying') ORDER BY id FOR UPDATE),
+             WHERE schedule_id = $1 AND status IN ('pending', 'retrying') FOR UPDATE SKIP LOCKED),
         noted AS (
             INSERT INTO task_logs (id, task_id, level, message, created_at)
             SELECT gen_random_uuid(), id, 'info', 'Called off while it was ' || status || ': its schedule was paused.', $2

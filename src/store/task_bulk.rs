@@ -94,7 +94,7 @@ impl Store {
     pub async fn delete_tasks(&self, seen: &[Seen]) -> Result<Vec<Removed>, Error> {
         // Whoever writes a line of a log changes the task's status with it, so none comes in between.
         let sql = format!(
-            "WITH at AS (SELECT $1::timestamptz), old AS MATERIALIZED ({AS_SEEN}),
+            "WITH old AS MATERIALIZED ({AS_SEEN}),
              logs AS (DELETE FROM task_logs USING old WHERE task_id = old.id AND old.status <> 'running'),
              attempts AS (DELETE FROM task_attempts USING old WHERE task_id = old.id AND old.status <> 'running')
              DELETE FROM tasks t USING old WHERE t.id = old.id AND t.status = old.status AND t.status <> 'running'
@@ -103,7 +103,7 @@ impl Store {
         self.change(sql, seen, Removed::from_row).await
     }
 
-    /// Runs a statement whose parameters are the time and what was seen.
+    /// Runs a statement whose parameters are the time (which not every one needs) and what was seen.
     async fn change<T: Send + 'static>(
         &self,
         sql: String,

@@ -72,14 +72,17 @@ fn occurrences_are_listed_with_their_reasons() {
             "reason": null, "detail": null, "earlier": 0, "noted_at": "2026-01-02T04:00:00Z"}),
         json!({"scheduled_for": "2026-01-02T03:00:00Z", "status": "missed", "task_id": null, "task_status": null,
             "reason": "paused", "detail": "The schedule was paused.", "earlier": 12, "noted_at": "2026-01-02T04:00:00Z"}),
+        json!({"scheduled_for": "2026-01-02T02:00:00Z", "status": "skipped", "task_id": null, "task_status": null,
+            "reason": "overlap", "detail": "Another ran.", "earlier": 0, "noted_at": "2026-01-02T02:00:00Z"}),
     ];
     let line = format!("GET /api/v1/schedules/{SCHEDULE}/occurrences");
     script.on(&format!("{line}?status=missed&after=2026-01-01&limit=2"), 200, &page(&occurrences));
     let args = ["schedules", "occurrences", SCHEDULE, "--status", "missed", "--after", "2026-01-01", "-n", "2"];
     assert_snapshot!(ask(&script, &args).ok().stdout, @r"
-    DUE                   WHEN              STATUS  TASK           TASK STATUS  REASON
-    2026-01-02T04:00:00Z  2026-01-02 04:00  made    0192f3a1-7b2c  completed
-    2026-01-02T03:00:00Z  2026-01-02 03:00  missed                              and 12 before it: The schedule was paused.
+    DUE                   WHEN              STATUS   TASK           TASK STATUS  REASON
+    2026-01-02T04:00:00Z  2026-01-02 04:00  made     0192f3a1-7b2c  completed
+    2026-01-02T03:00:00Z  2026-01-02 03:00  missed                               and 12 before it: The schedule was paused.
+    2026-01-02T02:00:00Z  2026-01-02 02:00  skipped                              Another ran.
     ");
     script.on(&line, 200, &page(&[]));
     assert_eq!(ask(&script, &["schedules", "occurrences", SCHEDULE]).ok().stderr, "no occurrences yet\n");
