@@ -95,7 +95,9 @@ async fn round(
         dispatch.events().publish_by_id(fired.made).await;
         dispatch.feed(fired.tasks);
         let retries = store.release_due_retries(now, options.batch).await?;
-        let did_something = fired.more || fired.schedules > 0 || !retries.is_empty();
+        let expired = store.expire_tasks(now, options.batch).await?;
+        let did_something = fired.more || fired.schedules > 0 || !retries.is_empty() || !expired.is_empty();
+        dispatch.events().publish_by_id(expired).await;
         dispatch.pended(retries).await;
         next = store.next_due(now).await?;
         // What is due and was passed over is locked by somebody else, who is at it.

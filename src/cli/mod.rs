@@ -4,6 +4,7 @@
 //! what all of them need is apart: `client` talks, `output` prints, `resolve` completes ids.
 
 mod audit;
+mod bulk;
 mod client;
 mod completions;
 mod config;
@@ -17,6 +18,7 @@ mod event_stream;
 mod follow;
 mod json_text;
 mod keys;
+mod occurrences;
 mod output;
 mod prompt;
 mod queues;
@@ -31,6 +33,7 @@ mod simulate;
 mod sources;
 mod submit;
 mod table;
+mod task_filter;
 mod task_view;
 mod tasks;
 mod telemetry;

@@ -5,6 +5,8 @@ use serde_json::Value;
 
 /// Fewest characters of an id that are shown.
 const SHORTEST_ID: usize = 8;
+/// The whole time in an id of ours, to the millisecond. Eight characters of it are a minute, in which many tasks are made.
+const TIME_OF_ID: usize = 13;
 
 /// A field as text; empty where there is none.
 pub(super) fn field(item: &Value, name: &str) -> String {
@@ -68,8 +70,17 @@ pub(super) fn shorten(text: &str, limit: usize) -> String {
 /// The shortest beginnings that tell these ids apart. Ids are time-ordered, so ids made in one minute begin with the
 /// same eight characters: a fixed length would print many that no command accepts.
 pub(super) fn short_ids(ids: &[String]) -> Vec<String> {
+    short(ids, SHORTEST_ID)
+}
+
+/// Beginnings of tasks' ids that most often fit no task beyond this page either.
+pub(super) fn short_task_ids(ids: &[String]) -> Vec<String> {
+    short(ids, TIME_OF_ID)
+}
+
+fn short(ids: &[String], shortest: usize) -> Vec<String> {
     let longest = ids.iter().map(String::len).max().unwrap_or(0);
-    let length = (SHORTEST_ID..longest).find(|length| are_distinct(ids, *length)).unwrap_or(longest);
+    let length = (shortest..longest).find(|length| are_distinct(ids, *length)).unwrap_or(longest);
     ids.iter().map(|id| head(id, length).trim_end_matches('-').to_owned()).collect()
 }
 

@@ -6,12 +6,12 @@ use uuid::Uuid;
 use super::Error;
 use super::client::Client;
 use super::render::{field, shorten};
+use crate::domain::id_prefix::IdPrefix;
 use crate::domain::source::trim_url;
 
 const PAGE: usize = 100;
-const MAX_PAGES: usize = 20;
-/// A beginning of this many characters is taken to be meant when not everything could be looked at.
-const SURE_LENGTH: usize = 8;
+/// So many are named where several fit.
+const SHOWN: usize = 5;
 
 /// What kind of thing is looked for, and by which of its fields besides the id.
 pub(super) struct Kind {
@@ -47,8 +47,20 @@ pub(super) async fn item(client: &Client, kind: &Kind, typed: &str) -> Result<Va
     if typed.trim().is_empty() {
         return Err(Error::Usage(format!("the {}'s id is empty; give it or a beginning of it", kind.noun)));
     }
-    let (items, is_complete) = all(client, kind.path, MAX_PAGES).await?;
-    choose(kind, typed, items, is_complete)
+    let wanted = trim_url(typed);
+    if !kind.names.is_empty() {
+        let named = client.get(&[kind.path]).query("named", Some(wanted)).query("limit", Some(SHOWN)).send().await?;
+        let is_named = |item: &&Value| kind.names.iter().any(|name| trim_url(&field(item, name)) == wanted);
+        let fitting: Vec<&Value> = named.items().iter().filter(is_named).collect();
+        if !fitting.is_empty() {
+            return choose(kind, wanted, &fitting, named.has_more());
+        }
+    }
+    let Ok(prefix) = wanted.parse::<IdPrefix>() else { return choose(kind, wanted, &[], false) };
+    let begun = client.get(&[kind.path]).query("id_prefix", Some(wanted)).query("limit", Some(SHOWN)).send().await?;
+    let begins =
+        |item: &&Value| full_id(&field(item, "id")).is_some_and(|id| (prefix.first..=prefix.last).contains(&id));
+    choose(kind, wanted, &begun.items().iter().filter(begins).collect::<Vec<_>>(), begun.has_more())
 }
 
 /// Everything of a kind, newest first, as far as that many pages reach; and whether that was everything.
@@ -74,38 +86,19 @@ fn is_ours(id: &Uuid) -> bool {
     id.get_version_num() == 7
 }
 
-fn choose(kind: &Kind, typed: &str, items: Vec<Value>, is_complete: bool) -> Result<Value, Error> {
+fn choose(kind: &Kind, wanted: &str, fitting: &[&Value], more: bool) -> Result<Value, Error> {
     let Kind { noun, path, .. } = kind;
-    let looked_at = items.len();
-    let wanted = trim_url(typed);
-    let is_named = |item: &Value| kind.names.iter().any(|name| trim_url(&field(item, name)) == wanted);
-    let start = wanted.to_ascii_lowercase();
-    let begins = |item: &Value| field(item, "id").to_ascii_lowercase().starts_with(&start);
-
-    let mut fitting: Vec<Value> = items.iter().filter(|item| is_named(item)).cloned().collect();
-    let by_name = !fitting.is_empty();
-    if !by_name {
-        fitting = items.into_iter().filter(begins).collect();
-    }
-    // A list that grew while it was read shows an entry twice.
-    fitting.sort_by_key(|item| field(item, "id"));
-    fitting.dedup_by_key(|item| field(item, "id"));
-    if !is_complete && !by_name && wanted.chars().count() < SURE_LENGTH {
-        return Err(Error::Failed(format!(
-            "there are more than {looked_at} {path}, too many to tell which one `{wanted}` is; give at least \
-             {SURE_LENGTH} characters of the id"
-        )));
-    }
-    match fitting.len() {
-        1 => Ok(fitting.remove(0)),
-        0 if is_complete => Err(Error::Failed(format!(
+    match fitting {
+        [one] => Ok((*one).clone()),
+        [] => Err(Error::Failed(format!(
             "no {noun} is `{wanted}`, by {}; `automagik-spark {path} list` shows them",
             fields_read(kind)
         ))),
-        0 => Err(Error::Failed(format!("none of the newest {looked_at} {path} is `{wanted}`; give the whole id"))),
         several => Err(Error::Failed(format!(
-            "`{wanted}` fits {several} {path}: {}; give more of the id",
-            fitting.iter().take(5).map(describe).collect::<Vec<_>>().join(", ")
+            "`{wanted}` fits {}{} {path}: {}; give more of the id",
+            if more { "more than " } else { "" },
+            several.len(),
+            several.iter().map(|item| describe(item)).collect::<Vec<_>>().join(", ")
         ))),
     }
 }
@@ -127,47 +120,21 @@ mod tests {
 
     use super::*;
 
-    fn workflows() -> Vec<Value> {
-        vec![
-            json!({"id": "aaaa1111-0000-7000-8000-000000000001", "name": "Greeter", "remote_flow_id": "flow-a"}),
-            json!({"id": "aaaa2222-0000-7000-8000-000000000002", "name": "Reporter", "remote_flow_id": "flow-b"}),
-            json!({"id": "bbbb3333-0000-7000-8000-000000000003", "name": "aaaa", "remote_flow_id": "flow-c"}),
-        ]
-    }
-
-    fn chosen(typed: &str, is_complete: bool) -> Result<String, String> {
-        choose(&WORKFLOW, typed, workflows(), is_complete)
-            .map(|item| field(&item, "name"))
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_beginning_that_fits_one_is_enough() {
-        assert_eq!(chosen("aaaa2", true), Ok("Reporter".to_owned()));
-        assert_eq!(chosen("BBBB", true), Ok("aaaa".to_owned()));
-        assert_eq!(chosen("flow-a", true), Ok("Greeter".to_owned()));
-        assert_eq!(chosen("aaaa", true), Ok("aaaa".to_owned()), "a name goes before a beginning");
+    fn chosen(fitting: &[Value], more: bool) -> Result<String, String> {
+        let chosen = choose(&WORKFLOW, "aaaa", &fitting.iter().collect::<Vec<_>>(), more);
+        chosen.map(|item| field(&item, "name")).map_err(|error| error.to_string())
     }
 
     #[test]
     fn none_and_several_say_so() {
-        let none = chosen("cc", true).expect_err("none");
-        assert!(none.contains("no workflow is `cc`") && none.contains("workflows list"), "{none}");
-        let several = chosen("aaa", true).expect_err("several");
+        let workflow = |name: &str| json!({"id": "aaaa1111-0000-7000-8000-000000000001", "name": name});
+        assert_eq!(chosen(&[workflow("Greeter")], false), Ok("Greeter".to_owned()));
+        let none = chosen(&[], false).expect_err("none");
+        assert!(none.contains("no workflow is `aaaa`") && none.contains("workflows list"), "{none}");
+        let several = chosen(&[workflow("Greeter"), workflow("Reporter")], false).expect_err("several");
         assert!(several.contains("fits 2 workflows") && several.contains("Reporter"), "{several}");
-    }
-
-    #[test]
-    fn a_short_beginning_is_not_trusted_when_there_is_more() {
-        assert!(chosen("bbbb", false).is_err());
-        assert_eq!(chosen("bbbb3333", false), Ok("aaaa".to_owned()));
-        assert!(chosen("bbbb4444", false).expect_err("none").contains("whole id"));
-    }
-
-    #[test]
-    fn an_entry_that_two_pages_show_is_one() {
-        let twice = [workflows(), workflows()].concat();
-        assert!(choose(&WORKFLOW, "aaaa1", twice, true).is_ok());
+        let many = chosen(&[workflow("Greeter"), workflow("Reporter")], true).expect_err("several");
+        assert!(many.contains("fits more than 2 workflows"), "{many}");
     }
 
     #[test]

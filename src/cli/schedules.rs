@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Answer;
+use super::occurrences::OccurrencesArgs;
 use super::render::{field, input, relative, short_ids, shorten, time};
 use super::schedule_form::CreateArgs;
 use super::table::Column::{Drop, Keep, Shrink};
-use super::{Error, Session, resolve, schedule_form, submit, task_view};
+use super::{Error, Session, occurrences, resolve, schedule_form, submit, task_view};
 use crate::domain::clock::now;
 
 /// What to do with schedules.
@@ -25,6 +26,8 @@ pub(super) enum Command {
     SetInput(SetInputArgs),
     /// Remove one; its tasks stay
     Delete(ScheduleArgs),
+    /// What became of its times: made, skipped, missed or expired, the latest first
+    Occurrences(OccurrencesArgs),
 }
 
 /// Which schedules to list.
@@ -108,6 +111,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
     let (schedule, change) = match command {
         Command::Create(args) => return create(session, *args).await,
         Command::List(args) => return list(session, args).await,
+        Command::Occurrences(args) => return occurrences::run(session, args).await,
         Command::Update(args) => (args.schedule, args.change),
         Command::SetExpression(args) => (args.schedule, Change::SetExpression(args.expression)),
         Command::SetInput(args) => (args.schedule, Change::SetInput(args.input)),

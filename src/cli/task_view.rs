@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::client::Answer;
-use super::render::{clean_lines, duration, field, full_time, input, relative, short_ids, shorten, text, time};
+use super::render::{clean_lines, duration, field, full_time, input, relative, short_task_ids, shorten, text, time};
 use super::table::Column::{self, Drop, Keep, Shrink};
 use super::{Error, Session, resolve};
 use crate::domain::clock::now;
@@ -34,7 +34,7 @@ pub(super) async fn list(session: &Session, answer: &Answer) -> Result<(), Error
     }
     let tasks = answer.items();
     let names = if tasks.is_empty() { HashMap::new() } else { workflow_names(session).await? };
-    let ids = short_ids(&tasks.iter().map(|task| field(task, "id")).collect::<Vec<_>>());
+    let ids = short_task_ids(&tasks.iter().map(|task| field(task, "id")).collect::<Vec<_>>());
     let now = now();
     let rows = ids.into_iter().zip(tasks).map(|(id, task)| row(id, task, &names, now)).collect();
     session.out.rows(&COLUMNS, rows, "no tasks")?;

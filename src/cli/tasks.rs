@@ -3,11 +3,13 @@
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::bulk::{Action, BulkArgs};
 use super::client::Answer;
 use super::render::{clean, clean_lines, field, first_field};
 use super::submit::SubmitArgs;
+use super::task_filter::FilterArgs;
 use super::watch::WatchArgs;
-use super::{Error, Session, resolve, submit, task_view, watch};
+use super::{Error, Session, bulk, resolve, submit, task_view, watch};
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
@@ -17,16 +19,16 @@ pub(super) enum Command {
     /// Everything about a task, with its attempts
     #[command(visible_alias = "show")]
     View(TaskArgs),
-    /// Try a failed or cancelled task again
-    Retry(TaskArgs),
+    /// Try a failed or cancelled task again, or all that a filter fits
+    Retry(BulkArgs),
     /// Run a workflow
     Create(SubmitArgs),
-    /// Call a task off, also one that is running
-    Cancel(TaskArgs),
-    /// Remove a task and its history; one that is running is cancelled first
-    Delete(TaskArgs),
-    /// What was noted while a task ran
-    Logs(TaskArgs),
+    /// Call a task off, also one that is running, or all that a filter fits
+    Cancel(BulkArgs),
+    /// Remove a task and its history, or all that a filter fits; what is running is cancelled first
+    Delete(BulkArgs),
+    /// What happened to a task, in words
+    Logs(LogArgs),
     /// What happens to tasks, or to one until it has ended, a line each; `-o json` prints JSON lines
     Watch(WatchArgs),
 }
@@ -37,33 +39,27 @@ pub(super) struct TaskArgs {
     task: String,
 }
 
+/// Which lines of a task's log.
+#[derive(Args, Debug)]
+pub(super) struct LogArgs {
+    #[command(flatten)]
+    task: TaskArgs,
+    /// Only lines as grave as this or more: debug, info, warning or error
+    #[arg(short, long)]
+    level: Option<String>,
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    /// How many to pass over
+    #[arg(long)]
+    offset: Option<u64>,
+}
+
 /// Which tasks to list.
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
-    /// Only of this workflow: its id, a beginning of it, or its name
-    #[arg(long, visible_alias = "workflow", value_name = "WORKFLOW")]
-    workflow_id: Option<String>,
-    /// Only of this schedule: its id or a beginning of it
-    #[arg(long, visible_alias = "schedule", value_name = "SCHEDULE")]
-    schedule_id: Option<String>,
-    /// Only of this source: its id, a beginning of it, its name or url
-    #[arg(long, visible_alias = "source", value_name = "SOURCE")]
-    source_id: Option<String>,
-    /// Only in this state: pending, running, completed, failed, retrying or cancelled
-    #[arg(short, long)]
-    status: Option<String>,
-    /// Only of this queue
-    #[arg(long)]
-    queue: Option<String>,
-    /// Only made after this time, for example 2026-11-24T08:00:00Z
-    #[arg(long, value_name = "TIME")]
-    created_after: Option<String>,
-    /// Only made before this time
-    #[arg(long, value_name = "TIME")]
-    created_before: Option<String>,
-    /// Only with this text in them
-    #[arg(short, long, value_name = "TEXT")]
-    query: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// How many
     #[arg(short = 'n', long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
@@ -83,29 +79,33 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
             let answer = session.client.get(&["tasks", &id]).send().await?;
             task_view::whole(session, &answer).await
         }
-        Command::Retry(args) => {
-            let id = args.id(session).await?;
-            let answer = session.client.post(&["tasks", &id, "retry"]).send().await?;
-            task_view::one(session, &answer).await
-        }
+        Command::Retry(args) => change(session, Action::Retry, args).await,
         Command::Create(args) => submit::run(session, args).await,
-        Command::Cancel(args) => {
-            let id = args.id(session).await?;
-            let answer = session.client.post(&["tasks", &id, "cancel"]).send().await?;
-            task_view::one(session, &answer).await
-        }
-        Command::Delete(args) => {
-            let id = args.id(session).await?;
-            let answer = session.client.delete(&["tasks", &id]).send().await?;
-            session.out.done(&answer, &format!("task {id} is deleted"))
-        }
+        Command::Cancel(args) => change(session, Action::Cancel, args).await,
+        Command::Delete(args) => change(session, Action::Delete, args).await,
         Command::Logs(args) => {
-            let id = args.id(session).await?;
-            let answer = session.client.get(&["tasks", &id, "logs"]).send().await?;
-            logs(session, &answer)
+            let id = args.task.id(session).await?;
+            let request = session.client.get(&["tasks", &id, "logs"]);
+            let request = request.query("level", args.level).query("limit", Some(args.limit));
+            let answer = request.query("offset", args.offset).send().await?;
+            logs(session, &answer)?;
+            session.out.page_hint(&answer);
+            Ok(())
         }
         Command::Watch(args) => watch::run(session, args).await,
     }
+}
+
+/// Changes the one task that is named, or all that are meant.
+async fn change(session: &Session, action: Action, args: BulkArgs) -> Result<(), Error> {
+    let Some(typed) = args.one()? else { return bulk::run(session, action, args).await };
+    let id = resolve::id(&session.client, &resolve::TASK, typed).await?;
+    if action == Action::Delete {
+        let answer = session.client.delete(&["tasks", &id]).send().await?;
+        return session.out.done(&answer, &format!("task {id} is deleted"));
+    }
+    let answer = session.client.post(&["tasks", &id, action.word()]).send().await?;
+    task_view::one(session, &answer).await
 }
 
 impl TaskArgs {
@@ -116,32 +116,11 @@ impl TaskArgs {
 
 async fn list(session: &Session, args: ListArgs) -> Result<(), Error> {
     let client = &session.client;
-    let mut ids = [None, None, None];
-    let filters = [
-        (&resolve::WORKFLOW, &args.workflow_id),
-        (&resolve::SCHEDULE, &args.schedule_id),
-        (&resolve::SOURCE, &args.source_id),
-    ];
-    for (id, (kind, typed)) in ids.iter_mut().zip(filters) {
-        if let Some(typed) = typed {
-            *id = Some(resolve::id(client, kind, typed).await?);
-        }
+    let mut request = client.get(&["tasks"]);
+    for (name, value) in args.filter.parameters(session).await? {
+        request = request.query(name, Some(value));
     }
-    let [workflow, schedule, source] = ids;
-    let answer = client
-        .get(&["tasks"])
-        .query("workflow_id", workflow)
-        .query("schedule_id", schedule)
-        .query("source_id", source)
-        .query("status", args.status)
-        .query("queue", args.queue)
-        .query("created_after", args.created_after)
-        .query("created_before", args.created_before)
-        .query("q", args.query)
-        .query("limit", Some(args.limit))
-        .query("offset", args.offset)
-        .send()
-        .await?;
+    let answer = request.query("limit", Some(args.limit)).query("offset", args.offset).send().await?;
     task_view::list(session, &answer).await?;
     if args.show_logs && !session.out.is_json() {
         for task in answer.items() {

@@ -1,6 +1,7 @@
 //! The use cases that HTTP, beat, supervisors and the janitor share: how a task enters, is claimed, ends, and is found
 //! again when something was lost.
 
+pub mod bulk;
 pub mod change;
 pub mod claim;
 mod error;
@@ -13,6 +14,7 @@ pub mod pause;
 pub mod rate;
 mod reconcile;
 mod record;
+mod remove;
 pub mod resize;
 pub mod roster;
 pub mod stats;
@@ -96,6 +98,7 @@ struct Inner {
     beat: Notify,
     aborts: broadcast::Sender<Abort>,
     events: Arc<Events>,
+    runtime: Handle,
 }
 
 impl Dispatch {
@@ -120,6 +123,7 @@ impl Dispatch {
             beat: Notify::new(),
             aborts: broadcast::channel(ABORTS_WAITING).0,
             events,
+            runtime: runtime.clone(),
         });
         let feeds = feed::start(&inner, options, runtime);
         let submits = submit::start(&inner, feeds.clone(), options, runtime);

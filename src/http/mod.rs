@@ -7,6 +7,7 @@ pub mod adapter;
 pub mod audit;
 mod auth;
 mod body;
+pub mod bulk;
 mod cors;
 pub mod error;
 pub mod events;
@@ -14,6 +15,7 @@ pub mod health;
 pub mod key;
 mod keyring;
 mod metrics;
+pub mod occurrence;
 pub mod openapi;
 pub mod page;
 mod policy;
@@ -32,6 +34,7 @@ mod sse;
 pub mod state;
 mod summary;
 pub mod task;
+pub mod task_log;
 mod trail;
 pub mod worker;
 pub mod workflow;
@@ -150,6 +153,9 @@ fn workflows(config: &mut ServiceConfig) {
 fn tasks(config: &mut ServiceConfig) {
     config
         .service(resource("/tasks", "GET").route(get().to(task::list)))
+        .service(resource("/tasks/retry", "POST").route(post().to(bulk::retry)))
+        .service(resource("/tasks/cancel", "POST").route(post().to(bulk::cancel)))
+        .service(resource("/tasks/delete", "POST").route(post().to(bulk::delete)))
         .service(
             resource("/tasks/{id}", "GET, DELETE").route(get().to(task::get)).route(web::delete().to(task::delete)),
         )
@@ -157,7 +163,7 @@ fn tasks(config: &mut ServiceConfig) {
         .service(resource("/tasks/{id}/retry", "POST").route(post().to(task::retry)))
         .service(resource("/tasks/{id}/events", "GET").route(get().to(events::of_task)))
         .service(resource("/tasks/{id}/attempts", "GET").route(get().to(task::attempts)))
-        .service(resource("/tasks/{id}/logs", "GET").route(get().to(task::logs)));
+        .service(resource("/tasks/{id}/logs", "GET").route(get().to(task_log::list)));
 }
 
 fn schedules(config: &mut ServiceConfig) {
@@ -174,6 +180,7 @@ fn schedules(config: &mut ServiceConfig) {
         .service(resource("/schedules/{id}/enable", "POST").route(post().to(schedule::enable)))
         .service(resource("/schedules/{id}/disable", "POST").route(post().to(schedule::disable)))
         .service(resource("/schedules/{id}/trigger", "POST").route(post().to(schedule::trigger)))
+        .service(resource("/schedules/{id}/occurrences", "GET").route(get().to(occurrence::list)))
         .service(resource("/schedules/{id}/preview", "GET").route(get().to(preview::of_schedule)));
 }
 

@@ -12,8 +12,8 @@ use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
-    adapter, audit, events, health, key, metrics, pool, preview, queue, remote, run, schedule, schedule_body, source,
-    task, worker, workflow,
+    adapter, audit, bulk, events, health, key, metrics, occurrence, pool, preview, queue, remote, run, schedule,
+    schedule_body, source, task, task_log, worker, workflow,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -28,10 +28,11 @@ const URL: &str = "/api/v1/openapi.json";
         health::report, health::live, health::ready, health::root, metrics::scrape,
         source::create, source::list, source::get, source::patch, source::delete, adapter::list,
         workflow::list, workflow::get, workflow::delete, remote::list, remote::get, remote::sync, run::run,
-        task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task::logs,
-        events::of_task, events::of_all,
+        task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task_log::list,
+        bulk::retry, bulk::cancel, bulk::delete, events::of_task, events::of_all,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,
+        occurrence::list,
         worker::workers, worker::history, pool::list, pool::patch, queue::list, queue::pause, queue::resume,
         key::create, key::list, key::revoke, audit::list,
     ),

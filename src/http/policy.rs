@@ -47,6 +47,9 @@ const RULES: &[Rule] = &[
     quiet("GET", "/api/v1/tasks/{id}/attempts", Read),
     quiet("GET", "/api/v1/tasks/{id}/logs", Read),
     quiet("GET", "/api/v1/tasks/{id}/events", Read),
+    logged("POST", "/api/v1/tasks/retry", Run, "task.retry_many"),
+    logged("POST", "/api/v1/tasks/cancel", Run, "task.cancel_many"),
+    logged("POST", "/api/v1/tasks/delete", Admin, "task.delete_many"),
     quiet("GET", "/api/v1/events", Read),
     // Schedules. A trigger is a run; a preview changes nothing.
     quiet("GET", "/api/v1/schedules", Read),
@@ -60,6 +63,7 @@ const RULES: &[Rule] = &[
     logged("POST", "/api/v1/schedules/{id}/disable", Admin, "schedule.pause"),
     quiet("POST", "/api/v1/schedules/{id}/trigger", Run),
     quiet("GET", "/api/v1/schedules/{id}/preview", Read),
+    quiet("GET", "/api/v1/schedules/{id}/occurrences", Read),
     // What runs and waits.
     quiet("GET", "/api/v1/workers", Read),
     quiet("GET", "/api/v1/workers/history", Read),

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Json, Path};
-use chrono::{DateTime, FixedOffset, Offset, TimeZone, Utc};
+use chrono::{DateTime, FixedOffset, Offset, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use super::schedule::find;
 use super::schedule_body::{EXPR_MAX, as_it_stands, of_rule};
 use super::state::ApiState;
 use crate::domain::clock;
-use crate::domain::schedule::{Rule, ScheduleKind};
+use crate::domain::schedule::{self, Rule, ScheduleKind};
 
 const COUNT_DEFAULT: i64 = 10;
 const COUNT_MAX: i64 = 100;
@@ -128,36 +128,14 @@ pub(super) async fn of_rule_given(state: Data<ApiState>, body: Body) -> Result<J
     }))
 }
 
-fn occurrences(rule: &Rule, zone: Tz, now: DateTime<Utc>, first: Option<DateTime<Utc>>, count: i64) -> Vec<Occurrence> {
-    let offset = |at: DateTime<Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
-    let mut before = offset(now);
-    std::iter::successors(first, |at| rule.next_after(*at))
-        .take(usize::try_from(count).unwrap_or(0))
-        .map(|utc| {
-            let after = offset(utc);
-            let clock_changed = std::mem::replace(&mut before, after) != after;
-            Occurrence { utc, local: utc.with_timezone(&after), clock_changed }
-        })
-        .collect()
+impl From<schedule::Occurrence> for Occurrence {
+    fn from(one: schedule::Occurrence) -> Self {
+        let offset = one.local.offset().fix();
+        Self { utc: one.at, local: one.at.with_timezone(&offset), clock_changed: one.clock_change.is_some() }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_change_is_marked() {
-        let now = "2026-03-27T12:00:00Z".parse().expect("an instant");
-        let rule = Rule::parse(ScheduleKind::Cron, "30 2 * * *", Tz::Europe__Berlin, now).expect("a rule");
-        let shown: Vec<(String, bool)> = occurrences(&rule, Tz::Europe__Berlin, now, rule.first(now), 3)
-            .into_iter()
-            .map(|one| (one.local.to_rfc3339(), one.clock_changed))
-            .collect();
-        let expected = [
-            ("2026-03-28T02:30:00+01:00", false),
-            ("2026-03-29T03:00:00+02:00", true),
-            ("2026-03-30T02:30:00+02:00", false),
-        ];
-        assert_eq!(shown, expected.map(|(local, changed)| (local.to_owned(), changed)));
-    }
+fn occurrences(rule: &Rule, zone: Tz, now: DateTime<Utc>, first: Option<DateTime<Utc>>, count: i64) -> Vec<Occurrence> {
+    let count = usize::try_from(count).unwrap_or(0);
+    schedule::preview(rule, zone, now, first, count).into_iter().map(Occurrence::from).collect()
 }

@@ -18,7 +18,7 @@ use super::workflow::{NOT_FOUND, WorkflowDetail};
 use crate::domain::ids::SourceId;
 use crate::domain::workflow::RemoteFlow;
 use crate::store::schedule::ScheduleFilter;
-use crate::store::source::SourceRecord;
+use crate::store::source::{SourceFilter, SourceRecord};
 
 /// Most sources that are asked when none is named.
 const SOURCES_MAX: i64 = 100;
@@ -182,7 +182,7 @@ pub(super) async fn sync(
     flow.output_component = output_component.or(flow.output_component);
     let id = state.store.sync_workflow(source.id, fit(flow)).await?.ok_or(Error::NotFound("Source"))?;
     let workflow = state.store.workflow(id).await?.ok_or(NOT_FOUND)?;
-    let filter = ScheduleFilter { workflow_id: Some(id), status: None };
+    let filter = ScheduleFilter { workflow_id: Some(id), ..ScheduleFilter::default() };
     let (schedules, _) = state.store.schedules(filter, 0, SCHEDULES_SHOWN).await?;
     Ok(Json(SyncedWorkflow {
         flow_raw_data: shown::json(workflow.raw.clone()),
@@ -199,7 +199,10 @@ async fn asked(state: &ApiState, source_url: Option<String>) -> Result<Vec<Sourc
             let source = state.store.source_by_url_or_name(source).await?;
             Ok(vec![source.ok_or(Error::NotFound("Source"))?])
         }
-        None => Ok(state.store.sources(Some("active".to_owned()), 0, SOURCES_MAX).await?.0),
+        None => {
+            let active = SourceFilter { status: Some("active".to_owned()), ..SourceFilter::default() };
+            Ok(state.store.sources(active, 0, SOURCES_MAX).await?.0)
+        }
     }
 }
 

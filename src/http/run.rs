@@ -221,7 +221,7 @@ fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft,
     };
     let session_fits = request.session_id.as_ref().is_none_or(|id| (1..=TEXT_MAX).contains(&id.chars().count()));
     check(session_fits, "session_id", format!("session_id must have 1 to {TEXT_MAX} characters"));
-    let max_retries = request.max_retries.unwrap_or(options.max_retries);
+    let max_retries = request.max_retries.unwrap_or(options.fire.max_retries);
     check(max_retries <= RETRIES_MAX, "max_retries", format!("max_retries must be from 0 to {RETRIES_MAX}"));
     let timeout_fits = request.timeout.is_none_or(|seconds| (1..=TIMEOUT_MAX_S).contains(&seconds));
     check(timeout_fits, "timeout", format!("timeout must be from 1 to {TIMEOUT_MAX_S} seconds"));

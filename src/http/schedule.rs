@@ -18,7 +18,6 @@ use super::task::Task;
 use super::workflow::{NOT_FOUND as NO_WORKFLOW, resolve};
 use crate::domain::clock;
 use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
-use crate::domain::input::Input;
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::schedule::ScheduleStatus;
 use crate::domain::task::NewTask;
@@ -126,6 +125,7 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
     get, path = "/api/v1/schedules", tag = "schedules",
     params(
         ("workflow_id" = Option<Uuid>, Query), ("status" = Option<String>, Query),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
     ),
     responses(
@@ -136,7 +136,11 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
 pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<Json<Page<Schedule>>, Error> {
     let mut query = Query::of(&request);
     let span = query.span();
-    let filter = ScheduleFilter { workflow_id: query.id("workflow_id").map(WorkflowId), status: query.read("status") };
+    let filter = ScheduleFilter {
+        workflow_id: query.id("workflow_id").map(WorkflowId),
+        status: query.read("status"),
+        id_prefix: query.read("id_prefix"),
+    };
     query.finish()?;
     let (schedules, total) = state.store.schedules(filter, span.offset, span.limit).await?;
     Ok(Json(Page::new(schedules.into_iter().map(Schedule::from).collect(), total, span)))
@@ -175,7 +179,10 @@ pub(super) async fn put(state: Data<ApiState>, id: Path<String>, body: Body) -> 
     change(&state, id, move |former| {
         let was_paused = former.status == ScheduleStatus::Paused.as_str();
         let status = if keeps_status && was_paused { ScheduleStatus::Paused } else { draft.status };
-        settle(ScheduleDraft { status, ..draft }, None, now)
+        let draft = ScheduleDraft { status, ..draft };
+        // What can't be read may be replaced; a schedule that stays paused by the same rule remembers where it stopped.
+        let former = as_it_stands(former).ok().filter(|_| status == ScheduleStatus::Paused);
+        settle(draft, former.as_ref(), now)
     })
     .await
 }
@@ -220,12 +227,12 @@ pub(super) async fn delete(state: Data<ApiState>, id: Path<String>) -> Result<Js
     Ok(Json(schedule.into()))
 }
 
-/// Let a paused schedule run again, from its next occurrence on.
+/// Let a paused schedule run again. What was missed meanwhile is made up for or noted, as its missed policy says.
 #[utoipa::path(
     post, path = "/api/v1/schedules/{id}/enable", tag = "schedules", params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The schedule", body = Schedule),
-        (status = 400, description = "It is completed, or its time has passed", body = ErrorBody),
+        (status = 400, description = "It is completed, or never had a time that is to come", body = ErrorBody),
         (status = 404, description = "Schedule not found", body = ErrorBody),
     )
 )]
@@ -252,11 +259,13 @@ pub(super) async fn enable(state: Data<ApiState>, id: Path<String>) -> Result<Js
     )
 )]
 pub(super) async fn disable(state: Data<ApiState>, id: Path<String>) -> Result<Json<Schedule>, Error> {
-    change(&state, parse_id(&id)?, |former| {
+    let now = clock::now();
+    change(&state, parse_id(&id)?, move |former| {
         if former.status == ScheduleStatus::Completed.as_str() {
             return Err(Error::refused("schedule_completed", "Schedule is completed; there is nothing to pause"));
         }
-        Ok(ScheduleDraft { status: ScheduleStatus::Paused, next_run_at: None, ..as_it_stands(former)? })
+        let former = as_it_stands(former)?;
+        settle(ScheduleDraft { status: ScheduleStatus::Paused, ..former.clone() }, Some(&former), now)
     })
     .await
 }
@@ -273,7 +282,7 @@ pub(super) async fn disable(state: Data<ApiState>, id: Path<String>) -> Result<J
 pub(super) async fn trigger(state: Data<ApiState>, id: Path<String>) -> Result<Json<Task>, Error> {
     let schedule = find(&state, &id).await?;
     let now = clock::now().trunc_subsecs(6);
-    let default_input = || Input::Text(state.options.default_input.clone()).to_stored();
+    let default_input = || state.options.fire.default_input.to_stored();
     let task = NewTask {
         id: TaskId::generate(),
         workflow_id: schedule.workflow_id,
@@ -282,7 +291,7 @@ pub(super) async fn trigger(state: Data<ApiState>, id: Path<String>) -> Result<J
         // What an older version stored may fit no queue of ours.
         queue: QueueName::new(schedule.queue).unwrap_or_default(),
         priority: Priority::new(schedule.priority.into()).unwrap_or_default(),
-        max_retries: state.options.max_retries,
+        max_retries: state.options.fire.max_retries,
         session_id: None,
         timeout_s: None,
         created_at: now,
@@ -308,9 +317,10 @@ async fn change(
     id: ScheduleId,
     redraft: impl FnOnce(&ScheduleRecord) -> Result<ScheduleDraft, Error> + Send + 'static,
 ) -> Result<Json<Schedule>, Error> {
-    match state.store.update_schedule(id, redraft).await? {
-        Written::Done(schedule, cancelled) => {
+    match state.store.update_schedule(id, state.options.fire.clone(), redraft).await? {
+        Written::Done(schedule, tasks, cancelled) => {
             state.dispatch.events().publish_by_id(cancelled).await;
+            state.dispatch.pended(tasks).await;
             state.dispatch.wake_beat();
             Ok(Json((*schedule).into()))
         }

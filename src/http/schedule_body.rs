@@ -157,6 +157,7 @@ impl ScheduleBody {
             queue: self.queue.unwrap_or(base.queue),
             priority: self.priority.unwrap_or(base.priority),
             next_run_at: base.next_run_at,
+            resume_from: base.resume_from,
         })
     }
 }
@@ -178,6 +179,7 @@ pub(super) fn blank(workflow_id: WorkflowId, options: &ApiOptions) -> ScheduleDr
         queue: QueueName::default(),
         priority: Priority::default(),
         next_run_at: None,
+        resume_from: None,
     }
 }
 
@@ -205,11 +207,13 @@ pub(super) fn as_it_stands(schedule: &ScheduleRecord) -> Result<ScheduleDraft, E
         queue: QueueName::new(schedule.queue.as_str()).unwrap_or_default(),
         priority: Priority::new(schedule.priority.into()).unwrap_or_default(),
         next_run_at: schedule.next_run_at,
+        resume_from: schedule.resume_from,
     })
 }
 
 /// Works out the next occurrence of a schedule that was `former` before (or did not exist). An active one whose rule
-/// did not change keeps the occurrence that it has; another rule brings a completed one back to life.
+/// did not change keeps the occurrence that it has, and a paused one goes on where it stopped, even where that has
+/// passed: its missed policy decides. Another rule brings a completed one back to life.
 ///
 /// # Errors
 /// The expression can't be read, or its time has passed.
@@ -218,20 +222,33 @@ pub(super) fn settle(
     former: Option<&ScheduleDraft>,
     now: DateTime<Utc>,
 ) -> Result<ScheduleDraft, Error> {
-    let rule = |draft: &ScheduleDraft| (draft.kind, draft.expr.clone(), draft.timezone);
     let same_rule = former.is_some_and(|former| rule(former) == rule(&draft));
     if !same_rule && draft.status == ScheduleStatus::Completed {
         draft.status = ScheduleStatus::Active;
     }
-    let waits = former.is_some_and(|former| former.status == ScheduleStatus::Active && former.next_run_at.is_some());
+    let stands = former.filter(|_| same_rule).and_then(standing);
+    draft.resume_from = stands.filter(|_| draft.status == ScheduleStatus::Paused);
     draft.next_run_at = match draft.status {
-        ScheduleStatus::Active if same_rule && waits => former.and_then(|former| former.next_run_at),
-        ScheduleStatus::Active => Some(first(&draft, now)?),
+        ScheduleStatus::Active => Some(stands.map_or_else(|| first(&draft, now), Ok)?),
         // A paused one-time schedule may be changed after its time.
         _ if same_rule => None,
         _ => first(&draft, now).map(|_| None)?,
     };
     Ok(draft)
+}
+
+/// The first occurrence of a schedule that nothing was made of yet.
+fn standing(schedule: &ScheduleDraft) -> Option<DateTime<Utc>> {
+    match schedule.status {
+        ScheduleStatus::Active => schedule.next_run_at,
+        ScheduleStatus::Paused => schedule.resume_from,
+        ScheduleStatus::Completed => None,
+    }
+}
+
+/// What says when a schedule runs.
+fn rule(schedule: &ScheduleDraft) -> (ScheduleKind, &str, Tz) {
+    (schedule.kind, &schedule.expr, schedule.timezone)
 }
 
 fn first(draft: &ScheduleDraft, now: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {

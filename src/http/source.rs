@@ -18,7 +18,7 @@ use super::source_body::{
 use super::state::ApiState;
 use crate::domain::ids::SourceId;
 use crate::domain::source::{Endpoint, SourceKind, trim_url};
-use crate::store::source::{SourceDraft, SourceRecord, Stored};
+use crate::store::source::{SourceDraft, SourceFilter, SourceRecord, Stored};
 
 /// A server that holds workflows.
 #[derive(Debug, Serialize, ToSchema)]
@@ -107,6 +107,8 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
     get, path = "/api/v1/sources", tag = "sources",
     params(
         ("status" = Option<Status>, Query, description = "Only those in this status"),
+        ("named" = Option<String>, Query, description = "The whole name or url"),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
     ),
     responses(
@@ -121,8 +123,9 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
     if status.as_ref().is_some_and(|status| !["active", "inactive"].contains(&status.as_str())) {
         query.refuse("status", "status must be active or inactive");
     }
+    let filter = SourceFilter { status, named: query.text("named"), id_prefix: query.read("id_prefix") };
     query.finish()?;
-    let (sources, total) = state.store.sources(status, span.offset, span.limit).await?;
+    let (sources, total) = state.store.sources(filter, span.offset, span.limit).await?;
     Ok(Json(Page::new(sources.into_iter().map(Source::from).collect(), total, span)))
 }
 
@@ -203,10 +206,11 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
     )
 )]
 pub(super) async fn delete(state: Data<ApiState>, id: Path<String>) -> Result<Json<Message>, Error> {
-    let running = state.store.delete_source(parse_id(&id)?).await?.ok_or(NOT_FOUND)?;
-    running.into_iter().for_each(|task| state.dispatch.abort(task, i32::MAX));
-    state.dispatch.wake_beat();
-    Ok(Json(Message { message: "Source deleted successfully" }))
+    if state.dispatch.delete_source(parse_id(&id)?).await? {
+        Ok(Json(Message { message: "Source deleted successfully" }))
+    } else {
+        Err(NOT_FOUND)
+    }
 }
 
 const NOT_FOUND: Error = Error::NotFound("Source");

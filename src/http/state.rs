@@ -11,6 +11,7 @@ use crate::domain::schedule::{MissedPolicy, OverlapPolicy};
 use crate::domain::source::{Endpoint, Secret};
 use crate::sources::{self, HttpClient, WorkflowSource};
 use crate::store::Store;
+use crate::store::beat::FireOptions;
 
 /// What handlers work with: cheap to clone.
 #[derive(Clone)]
@@ -54,10 +55,9 @@ pub struct ApiOptions {
     pub validate_timeout: Duration,
     /// How long a source may take to list or show its flows.
     pub remote_timeout: Duration,
-    /// Retries of a task that names no number.
-    pub max_retries: u32,
-    /// Input of a schedule that has none.
-    pub default_input: String,
+    /// How what a paused schedule missed is made up for; also the input of a schedule that has none, and the retries of a
+    /// task that names no number.
+    pub fire: FireOptions,
     /// The zone of a schedule that names none.
     pub timezone: Tz,
     /// What a schedule that names no policy does about missed occurrences.
@@ -87,8 +87,7 @@ impl Default for ApiOptions {
             body_timeout: Duration::from_secs(30),
             validate_timeout: Duration::from_secs(5),
             remote_timeout: Duration::from_secs(30),
-            max_retries: 3,
-            default_input: "Hello World".to_owned(),
+            fire: FireOptions::default(),
             timezone: Tz::UTC,
             missed_policy: MissedPolicy::default(),
             overlap_policy: OverlapPolicy::default(),

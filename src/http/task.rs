@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::page::{Page, read_cursor, write_cursor};
@@ -17,8 +16,9 @@ use crate::dispatch::change;
 use crate::domain::ids::{NodeId, ScheduleId, SourceId, TaskId, WorkflowId};
 use crate::domain::queue::QueueName;
 use crate::domain::task::{NewTask, TaskStatus};
-use crate::store::history::{AttemptRecord, LogRecord};
-use crate::store::task_read::{Start, TaskFilter, TaskRecord};
+use crate::store::history::AttemptRecord;
+use crate::store::task_filter::TaskFilter;
+use crate::store::task_read::{Start, TaskRecord};
 
 /// One requested run of a workflow.
 #[derive(Debug, Serialize, ToSchema)]
@@ -153,33 +153,6 @@ impl From<AttemptRecord> for Attempt {
     }
 }
 
-/// A line of a task's log.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LogLine {
-    /// Its id.
-    pub id: Uuid,
-    /// `debug`, `info`, `warning` or `error`.
-    pub level: String,
-    /// The line.
-    pub message: String,
-    /// The component of the flow that it is about.
-    pub component_id: Option<String>,
-    /// When it was written.
-    pub created_at: DateTime<Utc>,
-}
-
-impl From<LogRecord> for LogLine {
-    fn from(line: LogRecord) -> Self {
-        Self {
-            id: line.id,
-            level: line.level,
-            message: line.message,
-            component_id: line.component_id,
-            created_at: line.created_at,
-        }
-    }
-}
-
 /// List tasks, newest first.
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks",
@@ -190,6 +163,7 @@ impl From<LogRecord> for LogLine {
         ("queue" = Option<String>, Query),
         ("created_after" = Option<DateTime<Utc>>, Query), ("created_before" = Option<DateTime<Utc>>, Query),
         ("q" = Option<String>, Query, description = "Text in the id, input, result or error"),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, instead of an offset"),
     ),
@@ -216,6 +190,8 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
         created_after: query.time("created_after"),
         created_before: query.time("created_before"),
         text: query.text("q"),
+        id_prefix: query.read("id_prefix"),
+        ids: None,
     };
     let cursor = query.text("cursor");
     let after = cursor.as_deref().and_then(read_cursor);
@@ -311,34 +287,10 @@ pub(super) async fn attempts(
     Ok(Json(Page::new(attempts.into_iter().map(Attempt::from).collect(), total, span)))
 }
 
-/// Show the log of a task, the oldest line first.
-#[utoipa::path(
-    get, path = "/api/v1/tasks/{id}/logs", tag = "tasks",
-    params(
-        ("id" = Uuid, Path),
-        ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
-    ),
-    responses(
-        (status = 200, description = "A page of lines", body = Page<LogLine>),
-        (status = 404, description = "Task not found", body = ErrorBody),
-        (status = 422, description = "Parts of the query can't be used", body = ValidationBody),
-    )
-)]
-pub(super) async fn logs(
-    state: Data<ApiState>,
-    id: Path<String>,
-    request: HttpRequest,
-) -> Result<Json<Page<LogLine>>, Error> {
-    let mut query = Query::of(&request);
-    let span = query.span();
-    query.finish()?;
-    let found = state.store.logs(parse_id(&id)?, span.offset, span.limit).await?;
-    let (lines, total) = found.ok_or(NOT_FOUND)?;
-    Ok(Json(Page::new(lines.into_iter().map(LogLine::from).collect(), total, span)))
-}
+/// A task that is not there.
+pub(super) const NOT_FOUND: Error = Error::NotFound("Task");
 
-const NOT_FOUND: Error = Error::NotFound("Task");
-
-fn parse_id(text: &str) -> Result<TaskId, Error> {
+/// The id of a path.
+pub(super) fn parse_id(text: &str) -> Result<TaskId, Error> {
     text.parse().map_err(|_| NOT_FOUND)
 }

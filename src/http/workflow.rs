@@ -124,6 +124,8 @@ pub struct Success {
         ("source" = Option<String>, Query, description = "Url or name of a source"),
         ("name" = Option<String>, Query, description = "Part of the name"),
         ("folder" = Option<String>, Query, description = "Name or id of a folder"),
+        ("named" = Option<String>, Query, description = "The whole name, or the flow's id in its source"),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
     ),
     responses(
@@ -134,8 +136,13 @@ pub struct Success {
 pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<Json<Page<Workflow>>, Error> {
     let mut query = Query::of(&request);
     let span = query.span();
-    let filter =
-        WorkflowFilter { source: query.text("source"), name: query.text("name"), folder: query.text("folder") };
+    let filter = WorkflowFilter {
+        source: query.text("source"),
+        name: query.text("name"),
+        folder: query.text("folder"),
+        named: query.text("named"),
+        id_prefix: query.read("id_prefix"),
+    };
     query.finish()?;
     let (workflows, total) = state.store.workflows(filter, span.offset, span.limit).await?;
     Ok(Json(Page::new(workflows.into_iter().map(Workflow::from).collect(), total, span)))
@@ -173,10 +180,7 @@ pub(super) async fn delete(
 ) -> Result<Json<Success>, Error> {
     let id = resolve(&state, &id).await?;
     request.extensions_mut().insert(Changed(id.to_string()));
-    let running = state.store.delete_workflow(id).await?.ok_or(NOT_FOUND)?;
-    running.into_iter().for_each(|task| state.dispatch.abort(task, i32::MAX));
-    state.dispatch.wake_beat();
-    Ok(Json(Success { success: true }))
+    if state.dispatch.delete_workflow(id).await? { Ok(Json(Success { success: true })) } else { Err(NOT_FOUND) }
 }
 
 /// A workflow that is not there.

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
+use crate::domain::ids::TaskId;
 use crate::domain::queue::{QueueName, score};
 use crate::domain::source::Secret;
 use crate::domain::task::PendingTask;
@@ -90,6 +91,31 @@ impl Mailbox {
                     command.arg(score).arg(member);
                 }
                 pipeline.add_command(command).ignore();
+            }
+            pipeline.exec_async(&mut *connection).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes tasks out that are not to be run, so that whoever comes after them need not wait until all of them have been
+    /// popped and found to be nothing.
+    ///
+    /// # Errors
+    /// Redis is away; the tasks may still be there, which does no harm.
+    pub async fn withdraw(&self, tasks: Vec<(QueueName, TaskId)>) -> Result<(), Error> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let keys = self.keys.clone();
+        self.run(|mut connection| async move {
+            let mut by_queue: BTreeMap<QueueName, Vec<String>> = BTreeMap::new();
+            for (queue, task) in tasks {
+                by_queue.entry(queue).or_default().push(task.to_string());
+            }
+            let mut pipeline = redis::pipe();
+            for (queue, members) in &by_queue {
+                pipeline.zrem(keys.mailbox(queue), members).ignore();
             }
             pipeline.exec_async(&mut *connection).await?;
             Ok(())

@@ -169,7 +169,7 @@ fn start_gateway(
         keyring: Keyring::start(dispatch.store().clone(), runtime),
         dispatch: dispatch.clone(),
         sources: HttpClient::new(options::sources(config))?,
-        options: options::api(config),
+        options: options::api(config)?,
     };
     let server = http::serve(listener, state, config.api.workers)?;
     Ok(Part::start("HTTP gateway".to_owned(), |ended| HttpGateway::new(server, ended).start()))

@@ -133,20 +133,21 @@ pub(super) fn shape(config: &Config, pool: &PoolConfig) -> PoolShape {
     }
 }
 
-pub(super) fn beat(config: &Config) -> anyhow::Result<BeatOptions> {
+/// How schedules are fired, by beat and by whoever lets one go on.
+fn fire(config: &Config) -> anyhow::Result<FireOptions> {
     let grace = TimeDelta::from_std(config.beat.max_poll * GRACE_POLLS).context("beat.max_poll_ms is too long")?;
     let default_input = Input::text(config.default_input.as_str()).context("default_input can't be used")?;
-    Ok(BeatOptions {
-        max_poll: config.beat.max_poll,
+    Ok(FireOptions {
         batch: config.beat.batch,
-        fire: FireOptions {
-            batch: config.beat.batch,
-            missed_cap: config.beat.missed_cap as usize,
-            grace,
-            default_input,
-            max_retries: config.worker.max_retries,
-        },
+        missed_cap: config.beat.missed_cap as usize,
+        grace,
+        default_input,
+        max_retries: config.worker.max_retries,
     })
+}
+
+pub(super) fn beat(config: &Config) -> anyhow::Result<BeatOptions> {
+    Ok(BeatOptions { max_poll: config.beat.max_poll, batch: config.beat.batch, fire: fire(config)? })
 }
 
 pub(super) fn heartbeat(config: &Config) -> HeartbeatOptions {
@@ -181,8 +182,8 @@ pub(super) fn sources(config: &Config) -> HttpOptions {
     }
 }
 
-pub(super) fn api(config: &Config) -> ApiOptions {
-    ApiOptions {
+pub(super) fn api(config: &Config) -> anyhow::Result<ApiOptions> {
+    Ok(ApiOptions {
         adapters: config.adapters.clone(),
         missed_policy: config.beat.missed_policy.parse().unwrap_or_default(),
         overlap_policy: config.beat.overlap_policy.parse().unwrap_or_default(),
@@ -190,12 +191,11 @@ pub(super) fn api(config: &Config) -> ApiOptions {
         cors_origins: config.api.cors_origins.clone(),
         open_metrics: config.api.metrics_open,
         max_body_bytes: config.api.max_body_bytes,
-        max_retries: config.worker.max_retries,
-        default_input: config.default_input.clone(),
+        fire: fire(config)?,
         timezone: config.timezone,
         shutdown_timeout: config.node.http_drain,
         ..ApiOptions::default()
-    }
+    })
 }
 
 pub(super) fn stop(config: &Config) -> StopOptions {

@@ -3,7 +3,7 @@
 //! Any number of nodes may ask at once: rows that another transaction holds are passed over, and a unique index lets
 //! an occurrence make one task at most.
 
-mod fire;
+pub(super) mod fire;
 mod row;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,6 +14,7 @@ use super::{Error, Store};
 use crate::domain::ids::{ScheduleId, TaskId};
 use crate::domain::input::Input;
 use crate::domain::queue::{Priority, QueueName};
+use crate::domain::schedule::SkipReason;
 use crate::domain::task::{HELD, PendingTask};
 
 /// How due schedules are fired.
@@ -29,6 +30,18 @@ pub struct FireOptions {
     pub default_input: Input,
     /// How often a task is retried.
     pub max_retries: u32,
+}
+
+impl Default for FireOptions {
+    fn default() -> Self {
+        Self {
+            batch: 100,
+            missed_cap: 100,
+            grace: TimeDelta::seconds(2),
+            default_input: Input::Text("Hello World".to_owned()),
+            max_retries: 3,
+        }
+    }
 }
 
 /// What one round of firing did.
@@ -80,6 +93,28 @@ const RELEASE_HELD: &str = "
     FROM free WHERE tasks.id = free.id AND tasks.status = 'pending' AND tasks.pending_at = $2
     RETURNING tasks.id, tasks.queue, tasks.priority, tasks.pending_at";
 
+/// Tasks that have not started in time. The note is lost where the schedule is gone, and nobody could read it.
+const EXPIRE: &str = "
+    WITH late AS MATERIALIZED (
+        SELECT id, schedule_id, scheduled_for FROM tasks
+        WHERE status = 'pending' AND tries = 0 AND expires_at <= $1
+        ORDER BY expires_at LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ), noted AS (
+        INSERT INTO task_logs (id, task_id, level, message, created_at)
+        SELECT gen_random_uuid(), id, 'warning', $3, $1 FROM late
+    ), skipped AS (
+        INSERT INTO schedule_skips (schedule_id, scheduled_for, reason, created_at)
+        SELECT schedule_id, scheduled_for, $4, $1 FROM late
+        WHERE scheduled_for IS NOT NULL AND EXISTS (SELECT FROM schedules WHERE schedules.id = late.schedule_id)
+        ON CONFLICT (schedule_id, scheduled_for) DO NOTHING
+    )
+    UPDATE tasks SET status = 'cancelled', finished_at = $1, updated_at = $1, error = $3
+    FROM late WHERE tasks.id = late.id AND tasks.status = 'pending'
+    RETURNING tasks.id";
+
+const EXPIRED: &str = "The task had not started within the expires_s of its schedule and was called off.";
+
 const ANY_HELD: &str = "SELECT EXISTS (SELECT 1 FROM tasks WHERE status = 'pending' AND pending_at = $1)";
 
 const DELAYED_DUE: &str = "
@@ -93,6 +128,7 @@ const NEXT_DUE: &str = "
     FROM (SELECT least(
         (SELECT min(next_run_at) FROM schedules WHERE status = 'active'),
         (SELECT min(next_retry_at) FROM tasks WHERE status = 'retrying'),
+        (SELECT min(expires_at) FROM tasks WHERE status = 'pending' AND tries = 0 AND expires_at IS NOT NULL),
         (SELECT min(pending_at) FROM tasks WHERE status = 'pending' AND pending_at > $1 AND pending_at < $2)
     ) AS at) AS earliest
     WHERE at IS NOT NULL";
@@ -115,6 +151,26 @@ impl Store {
             let limit = i64::from(batch);
             let params: [_; 2] = [(&now as _, Type::TIMESTAMPTZ), (&limit as _, Type::INT8)];
             pending_tasks(&connection.query_typed(RELEASE_RETRIES, &params).await?)
+        })
+        .await
+    }
+
+    /// Calls off at most `batch` tasks that have not started although the `expires_s` of their schedule is over. Returns
+    /// which.
+    ///
+    /// # Errors
+    /// PostgreSQL can't be reached or refuses.
+    pub async fn expire_tasks(&self, now: DateTime<Utc>, batch: u32) -> Result<Vec<TaskId>, Error> {
+        self.run(move |connection| async move {
+            let (limit, reason) = (i64::from(batch), SkipReason::Expired.as_str());
+            let params: [_; 4] = [
+                (&now as _, Type::TIMESTAMPTZ),
+                (&limit as _, Type::INT8),
+                (&EXPIRED as _, Type::TEXT),
+                (&reason as _, Type::TEXT),
+            ];
+            let rows = connection.query_typed(EXPIRE, &params).await?;
+            Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
         })
         .await
     }
@@ -157,7 +213,7 @@ impl Store {
         .await
     }
 
-    /// When beat has something to do next: a schedule, a retry, or a delayed task. It may have
+    /// When beat has something to do next: a schedule, a retry, an expiry or a delayed task. It may have
     /// passed. Held tasks have no time; [`Store::release_held`] tells whether there are any.
     ///
     /// # Errors

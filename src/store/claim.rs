@@ -77,7 +77,8 @@ pub struct Claimed {
 }
 
 /// A task that is delayed or held is not claimed; two seconds are for clocks of nodes that differ. Neither is one of a
-/// paused queue: whatever a node knows of pauses, this is where they count. Their names are read once for all rows.
+/// paused queue: whatever a node knows of pauses, this is where they count. Their names are read once for all rows. Nor
+/// is one that should have started by now (beat calls it off).
 ///
 /// `expected` keeps the planner from the partial index of pending tasks, see the statement that stores outcomes.
 const CLAIM: &str = "
@@ -88,6 +89,7 @@ WITH popped AS MATERIALIZED (
     FROM popped p
     WHERE t.id = p.id AND t.status = p.expected AND t.pending_at <= $3 + interval '2 s'
       AND t.queue <> ALL (ARRAY(SELECT name FROM paused_queues))
+      AND (t.expires_at IS NULL OR t.tries > 0 OR t.expires_at > $3)
     RETURNING t.id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at, t.workflow_id,
               t.schedule_id, t.input_data, t.session_id, t.timeout_s
 )

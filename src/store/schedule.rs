@@ -5,11 +5,15 @@ use chrono_tz::Tz;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 
+use super::beat::FireOptions;
+use super::beat::fire::fire_resumed;
 use super::{Error, Store, pool};
 use crate::domain::clock;
+use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
 use crate::domain::queue::{Priority, QueueName};
-use crate::domain::schedule::{MissedPolicy, OverlapPolicy, ScheduleKind, ScheduleStatus};
+use crate::domain::schedule::{MissedPolicy, OverlapPolicy, ScheduleKind, ScheduleStatus, SkipReason};
+use crate::domain::task::PendingTask;
 
 /// A schedule as it is stored. Names that a former version wrote may be none of ours.
 #[derive(Clone, Debug)]
@@ -46,6 +50,8 @@ pub struct ScheduleRecord {
     pub priority: i16,
     /// The next occurrence.
     pub next_run_at: Option<DateTime<Utc>>,
+    /// The first occurrence that nothing was made of, while it is paused.
+    pub resume_from: Option<DateTime<Utc>>,
     /// The newest occurrence that made a task.
     pub last_run_at: Option<DateTime<Utc>>,
     /// When it was made.
@@ -85,13 +91,15 @@ pub struct ScheduleDraft {
     pub priority: Priority,
     /// The next occurrence; `None` unless it is active.
     pub next_run_at: Option<DateTime<Utc>>,
+    /// Where a paused one goes on.
+    pub resume_from: Option<DateTime<Utc>>,
 }
 
 /// What became of a write.
 #[derive(Clone, Debug)]
 pub enum Written<E> {
-    /// It is stored, and with it these tasks were cancelled.
-    Done(Box<ScheduleRecord>, Vec<TaskId>),
+    /// It is stored. The first tasks were made of what was missed while it was paused, the others were cancelled.
+    Done(Box<ScheduleRecord>, Vec<PendingTask>, Vec<TaskId>),
     /// There is no such schedule.
     Unknown,
     /// The workflow that it should run does not exist.
@@ -102,7 +110,7 @@ pub enum Written<E> {
 
 const COLUMNS: &str = "id, workflow_id, schedule_type, schedule_expr, input_value::text AS input, \
      params::text AS params, status, status_reason, timezone, missed_policy, overlap_policy, jitter_s, expires_s, queue, priority, \
-     next_run_at, last_run_at, created_at, updated_at";
+     next_run_at, resume_from, last_run_at, created_at, updated_at";
 
 impl ScheduleRecord {
     fn from_row(row: &Row) -> Result<Self, Error> {
@@ -123,6 +131,7 @@ impl ScheduleRecord {
             queue: row.try_get("queue")?,
             priority: row.try_get("priority")?,
             next_run_at: row.try_get("next_run_at")?,
+            resume_from: row.try_get("resume_from")?,
             last_run_at: row.try_get("last_run_at")?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
@@ -137,6 +146,8 @@ pub struct ScheduleFilter {
     pub workflow_id: Option<WorkflowId>,
     /// In a status.
     pub status: Option<ScheduleStatus>,
+    /// Whose id begins so.
+    pub id_prefix: Option<IdPrefix>,
 }
 
 impl Store {
@@ -164,15 +175,18 @@ impl Store {
         limit: i64,
     ) -> Result<(Vec<ScheduleRecord>, i64), Error> {
         self.run(move |connection| async move {
-            let conditions = "($1::uuid IS NULL OR workflow_id = $1) AND ($2::text IS NULL OR status = $2)";
+            let conditions = "($1::uuid IS NULL OR workflow_id = $1) AND ($2::text IS NULL OR status = $2) \
+                 AND ($3::uuid IS NULL OR id BETWEEN $3 AND $4)";
             let workflow = filter.workflow_id.map(|id| id.0);
             let status = filter.status.map(ScheduleStatus::as_str);
-            let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&workflow, Type::UUID), (&status, Type::TEXT)];
+            let (first, last) = filter.id_prefix.map(|prefix| (prefix.first, prefix.last)).unzip();
+            let mut params: Vec<(&(dyn ToSql + Sync), Type)> =
+                vec![(&workflow, Type::UUID), (&status, Type::TEXT), (&first, Type::UUID), (&last, Type::UUID)];
             let count = format!("SELECT count(*) FROM schedules WHERE {conditions}");
             let total = connection.query_typed_one(&count, &params).await?.try_get(0)?;
             let sql = format!(
                 "SELECT {COLUMNS} FROM schedules WHERE {conditions} \
-                 ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4"
+                 ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
             );
             params.extend([(&limit as &(dyn ToSql + Sync), Type::INT8), (&offset, Type::INT8)]);
             let rows = connection.query_typed(&sql, &params).await?;
@@ -194,9 +208,9 @@ impl Store {
             let sql = format!(
                 "INSERT INTO schedules
                     (id, workflow_id, schedule_type, schedule_expr, input_value, params, status, timezone,
-                     missed_policy, overlap_policy, jitter_s, expires_s, queue, priority, next_run_at, created_at,
-                     updated_at, is_ours)
-                 VALUES ($1, $2, $3, $4, $5::json, $6::json, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, true)
+                     missed_policy, overlap_policy, jitter_s, expires_s, queue, priority, next_run_at, resume_from,
+                     created_at, updated_at, is_ours)
+                 VALUES ($1, $2, $3, $4, $5::json, $6::json, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, true)
                  RETURNING {COLUMNS}"
             );
             let schedule = write(&transaction, &sql, ScheduleId::generate(), &draft).await?;
@@ -207,13 +221,14 @@ impl Store {
     }
 
     /// Replaces what is said of a schedule by what `redraft` makes of it as it stands. Pausing it also cancels its
-    /// tasks that have not started.
+    /// tasks that have not started; letting it go on makes of what was missed what `fire` and its policy say.
     ///
     /// # Errors
     /// The database can't be reached.
     pub async fn update_schedule<E: Send + 'static>(
         &self,
         id: ScheduleId,
+        fire: FireOptions,
         redraft: impl FnOnce(&ScheduleRecord) -> Result<ScheduleDraft, E> + Send + 'static,
     ) -> Result<Written<E>, Error> {
         self.run(move |mut connection| async move {
@@ -235,21 +250,25 @@ impl Store {
                         params = $6::json, status = $7,
                         status_reason = CASE WHEN status = $7 THEN status_reason END, timezone = $8, missed_policy = $9,
                         overlap_policy = $10, jitter_s = $11, expires_s = $12, queue = $13, priority = $14,
-                        next_run_at = $15, updated_at = $16
+                        next_run_at = $15, resume_from = $16, updated_at = $17
                   WHERE id = $1 RETURNING {COLUMNS}"
             );
-            let schedule = write(&transaction, &sql, id, &draft).await?;
-            let mut cancelled = Vec::new();
+            let mut schedule = write(&transaction, &sql, id, &draft).await?;
+            let now = clock::now();
+            let (mut tasks, mut cancelled) = (Vec::new(), Vec::new());
             if draft.status == ScheduleStatus::Paused {
-                let sql =
-                    "UPDATE tasks SET status = 'cancelled', finished_at = $2, updated_at = $2, next_retry_at = NULL
-                            WHERE schedule_id = $1 AND status IN ('pending', 'retrying') RETURNING id";
-                let now = clock::now();
-                let rows = transaction.query_typed(sql, &[(&id.0, Type::UUID), (&now, Type::TIMESTAMPTZ)]).await?;
-                cancelled.extend(rows.iter().map(|row| TaskId(row.get(0))));
+                cancelled = call_off(&transaction, id, now).await?;
+            } else if former.status == ScheduleStatus::Paused.as_str() {
+                let fired = fire_resumed(&transaction, id, now, &fire).await?;
+                if fired.schedules > 0 {
+                    let sql = format!("SELECT {COLUMNS} FROM schedules WHERE id = $1");
+                    let row = transaction.query_typed_one(&sql, &[(&id.0, Type::UUID)]).await?;
+                    schedule = ScheduleRecord::from_row(&row)?;
+                }
+                tasks = fired.tasks;
             }
             transaction.commit().await?;
-            Ok(Written::Done(Box::new(schedule), cancelled))
+            Ok(Written::Done(Box::new(schedule), tasks, cancelled))
         })
         .await
     }
@@ -268,13 +287,36 @@ impl Store {
     }
 }
 
+/// Cancels what waits of a schedule that is paused now, and notes whose occurrence that was. A task that somebody holds
+/// is being started or called off in this moment; waiting for it here, with the schedule locked, could be a deadlock.
+async fn call_off(transaction: &Transaction<'_>, id: ScheduleId, now: DateTime<Utc>) -> Result<Vec<TaskId>, Error> {
+    let sql = "WITH old AS MATERIALIZED (
+            SELECT id, status, scheduled_for FROM tasks
+             WHERE schedule_id = $1 AND status IN ('pending', 'retrying') FOR UPDATE SKIP LOCKED),
+        noted AS (
+            INSERT INTO task_logs (id, task_id, level, message, created_at)
+            SELECT gen_random_uuid(), id, 'info', 'Called off while it was ' || status || ': its schedule was paused.', $2
+              FROM old),
+        skipped AS (
+            INSERT INTO schedule_skips (schedule_id, scheduled_for, reason, created_at)
+            SELECT $1, scheduled_for, $3, $2 FROM old WHERE scheduled_for IS NOT NULL
+            ON CONFLICT (schedule_id, scheduled_for) DO UPDATE SET reason = excluded.reason)
+        UPDATE tasks t SET status = 'cancelled', finished_at = $2, updated_at = $2, next_retry_at = NULL
+          FROM old WHERE t.id = old.id AND t.status = old.status
+        RETURNING t.id";
+    let reason = SkipReason::CalledOff.as_str();
+    let params = [(&id.0 as _, Type::UUID), (&now as _, Type::TIMESTAMPTZ), (&reason as _, Type::TEXT)];
+    let rows = transaction.query_typed(sql, &params).await?;
+    Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
+}
+
 /// Whether the workflow exists; it stays until the transaction ends.
 async fn lock_workflow(transaction: &Transaction<'_>, id: WorkflowId) -> Result<bool, Error> {
     let sql = "SELECT FROM workflows WHERE id = $1 FOR KEY SHARE";
     Ok(transaction.query_typed_opt(sql, &[(&id.0, Type::UUID)]).await?.is_some())
 }
 
-/// Runs a statement whose parameters 1 to 16 are a schedule.
+/// Runs a statement whose parameters 1 to 17 are a schedule.
 async fn write(
     transaction: &Transaction<'_>,
     sql: &str,
@@ -282,7 +324,7 @@ async fn write(
     draft: &ScheduleDraft,
 ) -> Result<ScheduleRecord, Error> {
     let now = clock::now();
-    let params: [(&(dyn ToSql + Sync), Type); 16] = [
+    let params: [(&(dyn ToSql + Sync), Type); 17] = [
         (&id.0, Type::UUID),
         (&draft.workflow_id.0, Type::UUID),
         (&draft.kind.as_str(), Type::TEXT),
@@ -298,6 +340,7 @@ async fn write(
         (&draft.queue.as_str(), Type::TEXT),
         (&i16::from(draft.priority.get()), Type::INT2),
         (&draft.next_run_at, Type::TIMESTAMPTZ),
+        (&draft.resume_from, Type::TIMESTAMPTZ),
         (&now, Type::TIMESTAMPTZ),
     ];
     ScheduleRecord::from_row(&transaction.query_typed_one(sql, &params).await?)

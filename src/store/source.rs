@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::workflow::delete_workflows;
 use super::{Error, Store, pool};
 use crate::domain::clock;
+use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{SourceId, TaskId};
 use crate::domain::source::{Endpoint, Secret, SourceKind, trim_url};
 use crate::domain::workflow::UnknownPolicy;
@@ -88,6 +89,17 @@ impl SourceRecord {
     }
 }
 
+/// Which sources; what is `None` does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct SourceFilter {
+    /// In a status.
+    pub status: Option<String>,
+    /// With exactly this name, or this url but for trailing slashes.
+    pub named: Option<String>,
+    /// Whose id begins so.
+    pub id_prefix: Option<IdPrefix>,
+}
+
 /// Whether the url of a call was free.
 #[derive(Clone, Debug)]
 pub enum Stored {
@@ -159,25 +171,34 @@ impl Store {
         .await
     }
 
-    /// Sources, newest first, and how many there are in all; `status` narrows.
+    /// Sources, newest first, and how many the filter fits in all.
     ///
     /// # Errors
     /// The database can't be reached.
     pub async fn sources(
         &self,
-        status: Option<String>,
+        filter: SourceFilter,
         offset: i64,
         limit: i64,
     ) -> Result<(Vec<SourceRecord>, i64), Error> {
         self.run(move |connection| async move {
-            let filter = "($1::text IS NULL OR status = $1)";
-            let count = format!("SELECT count(*) FROM workflow_sources WHERE {filter}");
-            let total = connection.query_typed_one(&count, &[(&status, Type::TEXT)]).await?.try_get(0)?;
+            let conditions = "($1::text IS NULL OR status = $1) \
+                 AND ($2::text IS NULL OR name = $2 OR rtrim(url, '/') = rtrim($2, '/')) \
+                 AND ($3::uuid IS NULL OR id BETWEEN $3 AND $4)";
+            let (first, last) = filter.id_prefix.map(|prefix| (prefix.first, prefix.last)).unzip();
+            let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+                (&filter.status, Type::TEXT),
+                (&filter.named, Type::TEXT),
+                (&first, Type::UUID),
+                (&last, Type::UUID),
+            ];
+            let count = format!("SELECT count(*) FROM workflow_sources WHERE {conditions}");
+            let total = connection.query_typed_one(&count, &params).await?.try_get(0)?;
             let sql = format!(
-                "SELECT {COLUMNS} FROM workflow_sources WHERE {filter} \
-                 ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3"
+                "SELECT {COLUMNS} FROM workflow_sources WHERE {conditions} \
+                 ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
             );
-            let params = [(&status as _, Type::TEXT), (&limit as _, Type::INT8), (&offset as _, Type::INT8)];
+            params.extend([(&limit as &(dyn ToSql + Sync), Type::INT8), (&offset, Type::INT8)]);
             let rows = connection.query_typed(&sql, &params).await?;
             Ok((rows.iter().map(SourceRecord::from_row).collect::<Result<_, _>>()?, total))
         })

@@ -1,6 +1,7 @@
 //! Tasks, changed by hand. Each statement names the states it leaves.
 
 use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::task_read::{COLUMNS, TaskRecord};
@@ -37,6 +38,44 @@ pub struct Repended {
     pub pending_at: DateTime<Utc>,
 }
 
+/// One task, held until the statement ends; parameter 2 is its id.
+const ONE: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at FROM tasks t WHERE t.id = $2 FOR UPDATE";
+
+/// Calls off those of the tasks that `old` selects that have not ended, at the time that is parameter 1. What nothing
+/// else tells of goes into the log.
+pub(super) fn cancel(old: &str, returning: &str) -> String {
+    format!(
+        "WITH old AS MATERIALIZED (SELECT * FROM ({old}) AS held WHERE status IN ('pending', 'retrying', 'running')),
+        ended AS (
+            INSERT INTO task_attempts
+                (task_id, attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at)
+            SELECT id, tries, 'cancelled', 'cancelled', 'The task was cancelled while the attempt ran.',
+                   true, node_id, coalesce(started_at, $1), $1
+              FROM old WHERE status = 'running'
+            ON CONFLICT (task_id, attempt) DO NOTHING),
+        noted AS (
+            INSERT INTO task_logs (id, task_id, level, message, created_at)
+            SELECT gen_random_uuid(), id, 'info', 'Cancelled by hand while it was ' || status || '.', $1 FROM old)
+        UPDATE tasks t SET status = 'cancelled', finished_at = $1, updated_at = $1, next_retry_at = NULL, node_id = NULL
+          FROM old WHERE t.id = old.id AND t.status = old.status
+        RETURNING {returning}"
+    )
+}
+
+/// Makes those of the tasks that `old` selects pending that failed or were cancelled, at the time that is parameter 1.
+pub(super) fn retry(old: &str, returning: &str) -> String {
+    format!(
+        "WITH old AS MATERIALIZED (SELECT * FROM ({old}) AS held WHERE status IN ('failed', 'cancelled')),
+        noted AS (
+            INSERT INTO task_logs (id, task_id, level, message, created_at)
+            SELECT gen_random_uuid(), id, 'info', 'Made pending by hand; it was ' || status || '.', $1 FROM old)
+        UPDATE tasks t SET status = 'pending', failures = 0, lost = 0, pending_at = $1, updated_at = $1, error = NULL,
+               next_retry_at = NULL, started_at = NULL, finished_at = NULL, node_id = NULL, expires_at = NULL
+          FROM old WHERE t.id = old.id AND t.status = old.status
+        RETURNING {returning}"
+    )
+}
+
 impl Store {
     /// pending | retrying | running -> cancelled. The attempt that runs ends here, too: its own outcome will find the
     /// task gone on and be ignored, so its history is written by the same statement.
@@ -44,34 +83,10 @@ impl Store {
     /// # Errors
     /// The database can't be reached.
     pub async fn cancel_task(&self, id: TaskId) -> Result<Changed<Cancelled>, Error> {
-        let now = clock::now();
-        let done = self
-            .run(move |connection| async move {
-                let sql = format!(
-                    "WITH old AS (
-                        SELECT id, status, tries, node_id, started_at FROM tasks
-                         WHERE id = $1 AND status IN ('pending', 'retrying', 'running') FOR UPDATE),
-                    ended AS (
-                        INSERT INTO task_attempts
-                            (task_id, attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at)
-                        SELECT id, tries, 'cancelled', 'cancelled', 'The task was cancelled while the attempt ran.',
-                               true, node_id, coalesce(started_at, $2), $2
-                          FROM old WHERE status = 'running'
-                        ON CONFLICT (task_id, attempt) DO NOTHING)
-                    UPDATE tasks t SET status = 'cancelled', finished_at = $2, updated_at = $2, next_retry_at = NULL,
-                           node_id = NULL
-                      FROM old WHERE t.id = old.id
-                    RETURNING {COLUMNS}, old.status = 'running' AS was_running"
-                );
-                let params =
-                    [(&id.0 as &(dyn tokio_postgres::types::ToSql + Sync), Type::UUID), (&now, Type::TIMESTAMPTZ)];
-                let row = connection.query_typed_opt(&sql, &params).await?;
-                row.map(|row| {
-                    Ok(Cancelled { task: TaskRecord::from_row(&row)?, was_running: row.try_get("was_running")? })
-                })
-                .transpose()
-            })
-            .await?;
+        let returning = format!("{COLUMNS}, old.status = 'running' AS was_running");
+        let read =
+            |row: &Row| Ok(Cancelled { task: TaskRecord::from_row(row)?, was_running: row.try_get("was_running")? });
+        let done = self.change_one(cancel(ONE, &returning), id, read).await?;
         self.changed(id, done).await
     }
 
@@ -80,19 +95,10 @@ impl Store {
     /// # Errors
     /// The database can't be reached.
     pub async fn retry_task(&self, id: TaskId) -> Result<Changed<Repended>, Error> {
-        let now = clock::now();
-        let done = self
-            .run(move |connection| async move {
-                let sql = format!(
-                    "UPDATE tasks t SET status = 'pending', failures = 0, lost = 0, pending_at = $2, updated_at = $2,
-                            error = NULL, next_retry_at = NULL, started_at = NULL, finished_at = NULL, node_id = NULL
-                      WHERE t.id = $1 AND t.status IN ('failed', 'cancelled')
-                    RETURNING {COLUMNS}"
-                );
-                let row = connection.query_typed_opt(&sql, &[(&id.0, Type::UUID), (&now, Type::TIMESTAMPTZ)]).await?;
-                row.map(|row| Ok(Repended { task: TaskRecord::from_row(&row)?, pending_at: now })).transpose()
-            })
-            .await?;
+        let returning = format!("{COLUMNS}, t.pending_at");
+        let read =
+            |row: &Row| Ok(Repended { task: TaskRecord::from_row(row)?, pending_at: row.try_get("pending_at")? });
+        let done = self.change_one(retry(ONE, &returning), id, read).await?;
         self.changed(id, done).await
     }
 
@@ -122,6 +128,21 @@ impl Store {
             })
             .await?;
         self.changed(id, done).await
+    }
+
+    /// Runs a statement whose parameters are the time and a task, and reads the row that it changed.
+    async fn change_one<T: Send + 'static>(
+        &self,
+        sql: String,
+        id: TaskId,
+        read: impl Fn(&Row) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let now = clock::now();
+        self.run(move |connection| async move {
+            let params = [(&now as _, Type::TIMESTAMPTZ), (&id.0 as _, Type::UUID)];
+            connection.query_typed_opt(&sql, &params).await?.as_ref().map(read).transpose()
+        })
+        .await
     }
 
     /// Tells "refused" from "unknown" where a change was not made.

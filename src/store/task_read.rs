@@ -5,8 +5,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::task_filter::{Bound, CONDITIONS, PARAMETERS, TaskFilter};
 use super::{Error, Store};
-use crate::domain::ids::{ScheduleId, SourceId, TaskId, WorkflowId};
+use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
 use crate::domain::task::TaskStatus;
 
 /// A task as it is stored.
@@ -82,27 +83,6 @@ impl TaskRecord {
     }
 }
 
-/// Which tasks; what is `None` does not narrow.
-#[derive(Clone, Debug, Default)]
-pub struct TaskFilter {
-    /// Of a workflow.
-    pub workflow_id: Option<WorkflowId>,
-    /// Of a schedule.
-    pub schedule_id: Option<ScheduleId>,
-    /// Of the workflows of a source.
-    pub source_id: Option<SourceId>,
-    /// In a status.
-    pub status: Option<TaskStatus>,
-    /// In a queue.
-    pub queue: Option<String>,
-    /// Asked for then or later.
-    pub created_after: Option<DateTime<Utc>>,
-    /// Asked for before.
-    pub created_before: Option<DateTime<Utc>>,
-    /// Whose id, input, result or error contains a text, in either case of letters.
-    pub text: Option<String>,
-}
-
 /// Where a page of a list begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -111,15 +91,6 @@ pub enum Start {
     /// After the row of this time and id; no page shifts while new rows come in.
     After(DateTime<Utc>, Uuid),
 }
-
-/// Parameters 1 to 8 are the filter. With parameters of an unnamed statement the planner knows the values, so that
-/// the conditions that do not narrow cost nothing and the others use their indexes.
-const FILTER: &str = "($1::uuid IS NULL OR t.workflow_id = $1) AND ($2::uuid IS NULL OR t.schedule_id = $2) \
-     AND ($3::uuid IS NULL OR t.workflow_id IN (SELECT id FROM workflows WHERE workflow_source_id = $3)) \
-     AND ($4::text IS NULL OR t.status = $4) AND ($5::text IS NULL OR t.queue = $5) \
-     AND ($6::timestamptz IS NULL OR t.created_at >= $6) AND ($7::timestamptz IS NULL OR t.created_at < $7) \
-     AND ($8::text IS NULL OR position(lower($8) IN \
-          lower(concat_ws(' ', t.id::text, t.input_data::text, t.result, t.error))) > 0)";
 
 impl Store {
     /// One task.
@@ -142,16 +113,17 @@ impl Store {
     pub async fn tasks(&self, filter: TaskFilter, start: Start, limit: i64) -> Result<(Vec<TaskRecord>, i64), Error> {
         self.run(move |connection| async move {
             let bound = Bound::new(filter);
-            let count = format!("SELECT count(*) FROM tasks t WHERE {FILTER}");
+            let count = format!("SELECT count(*) FROM tasks t WHERE {CONDITIONS}");
             let total = connection.query_typed_one(&count, &bound.params()).await?.try_get(0)?;
             let (offset, after_time, after_id) = match start {
                 Start::Offset(offset) => (offset, None, None),
                 Start::After(time, id) => (0, Some(time), Some(id)),
             };
+            let [time, id, limit_at, offset_at] = [1, 2, 3, 4].map(|n| PARAMETERS + n);
             let sql = format!(
-                "SELECT {COLUMNS} FROM tasks t WHERE {FILTER} \
-                 AND ($9::timestamptz IS NULL OR (t.created_at, t.id) < ($9, $10::uuid)) \
-                 ORDER BY t.created_at DESC, t.id DESC LIMIT $11 OFFSET $12"
+                "SELECT {COLUMNS} FROM tasks t WHERE {CONDITIONS} \
+                 AND (${time}::timestamptz IS NULL OR (t.created_at, t.id) < (${time}, ${id}::uuid)) \
+                 ORDER BY t.created_at DESC, t.id DESC LIMIT ${limit_at} OFFSET ${offset_at}"
             );
             let mut params = bound.params();
             params.extend([
@@ -164,45 +136,5 @@ impl Store {
             Ok((rows.iter().map(TaskRecord::from_row).collect::<Result<_, _>>()?, total))
         })
         .await
-    }
-}
-
-/// A filter in the form its parameters have.
-struct Bound {
-    workflow_id: Option<Uuid>,
-    schedule_id: Option<Uuid>,
-    source_id: Option<Uuid>,
-    status: Option<&'static str>,
-    queue: Option<String>,
-    created_after: Option<DateTime<Utc>>,
-    created_before: Option<DateTime<Utc>>,
-    text: Option<String>,
-}
-
-impl Bound {
-    fn new(filter: TaskFilter) -> Self {
-        Self {
-            workflow_id: filter.workflow_id.map(|id| id.0),
-            schedule_id: filter.schedule_id.map(|id| id.0),
-            source_id: filter.source_id.map(|id| id.0),
-            status: filter.status.map(TaskStatus::as_str),
-            queue: filter.queue,
-            created_after: filter.created_after,
-            created_before: filter.created_before,
-            text: filter.text,
-        }
-    }
-
-    fn params(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
-        vec![
-            (&self.workflow_id, Type::UUID),
-            (&self.schedule_id, Type::UUID),
-            (&self.source_id, Type::UUID),
-            (&self.status, Type::TEXT),
-            (&self.queue, Type::TEXT),
-            (&self.created_after, Type::TIMESTAMPTZ),
-            (&self.created_before, Type::TIMESTAMPTZ),
-            (&self.text, Type::TEXT),
-        ]
     }
 }

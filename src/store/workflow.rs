@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Error, Store, pool};
 use crate::domain::clock;
+use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{SourceId, TaskId, WorkflowId};
 use crate::domain::workflow::RemoteFlow;
 
@@ -73,6 +74,10 @@ pub struct WorkflowFilter {
     pub name: Option<String>,
     /// In the folder with this name or id.
     pub folder: Option<String>,
+    /// With exactly this name, or this id in its source.
+    pub named: Option<String>,
+    /// Whose id begins so.
+    pub id_prefix: Option<IdPrefix>,
 }
 
 /// What a text that should name a workflow names.
@@ -145,20 +150,26 @@ impl Store {
         self.run(move |connection| async move {
             let conditions = "($1::text IS NULL OR rtrim(coalesce(s.url, w.source), '/') = rtrim($1, '/') OR s.name = $1) \
                  AND ($2::text IS NULL OR position(lower($2) IN lower(w.name)) > 0) \
-                 AND ($3::text IS NULL OR w.folder_name = $3 OR w.folder_id = $3)";
+                 AND ($3::text IS NULL OR w.folder_name = $3 OR w.folder_id = $3) \
+                 AND ($4::text IS NULL OR w.name = $4 OR w.remote_flow_id = $4) \
+                 AND ($5::uuid IS NULL OR w.id BETWEEN $5 AND $6)";
             let count = format!(
                 "SELECT count(*) FROM workflows w LEFT JOIN workflow_sources s ON s.id = w.workflow_source_id \
                  WHERE {conditions}"
             );
+            let (first, last) = filter.id_prefix.map(|prefix| (prefix.first, prefix.last)).unzip();
             let mut params = vec![
                 (&filter.source as _, Type::TEXT),
                 (&filter.name as _, Type::TEXT),
                 (&filter.folder as _, Type::TEXT),
+                (&filter.named as _, Type::TEXT),
+                (&first as _, Type::UUID),
+                (&last as _, Type::UUID),
             ];
             let total = connection.query_typed_one(&count, &params).await?.try_get(0)?;
             let sql = format!(
                 "SELECT {COLUMNS}, {NO_GRAPH} FROM {TABLES} WHERE {conditions} \
-                 ORDER BY w.created_at DESC, w.id DESC LIMIT $4 OFFSET $5"
+                 ORDER BY w.created_at DESC, w.id DESC LIMIT $7 OFFSET $8"
             );
             params.extend([(&limit as _, Type::INT8), (&offset as _, Type::INT8)]);
             let rows = connection.query_typed(&sql, &params).await?;
@@ -191,17 +202,17 @@ impl Store {
         }
         self.run(move |connection| async move {
             let id: Option<Uuid> = text.parse().ok();
-            let is_prefix = text.len() >= PREFIX_MIN && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-            let prefix = is_prefix.then(|| format!("{}%", text.to_ascii_lowercase()));
+            let prefix: Option<IdPrefix> = text.parse().ok().filter(|_| text.len() >= PREFIX_MIN);
+            let (first, last) = prefix.map(|prefix| (prefix.first, prefix.last)).unzip();
             // Two of the best rank make the text ambiguous.
             let sql = "SELECT id, rank FROM (
                     SELECT id, CASE WHEN id = $1 THEN 1
                                     WHEN remote_flow_id = $2 AND duplicate_of IS NULL THEN 2 ELSE 3 END AS rank
                       FROM workflows
-                     WHERE id = $1 OR (remote_flow_id = $2 AND duplicate_of IS NULL)
-                        OR ($3::text IS NOT NULL AND id::text LIKE $3)) AS fit
+                     WHERE id = $1 OR (remote_flow_id = $2 AND duplicate_of IS NULL) OR id BETWEEN $3 AND $4) AS fit
                  ORDER BY rank LIMIT 2";
-            let params = [(&id as _, Type::UUID), (&text as _, Type::TEXT), (&prefix as _, Type::TEXT)];
+            let params =
+                [(&id as _, Type::UUID), (&text as _, Type::TEXT), (&first as _, Type::UUID), (&last as _, Type::UUID)];
             let rows = connection.query_typed(sql, &params).await?;
             let ranked = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
             let ranked = ranked.collect::<Result<Vec<(Uuid, i32)>, Error>>()?;

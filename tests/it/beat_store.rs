@@ -5,7 +5,6 @@ mod server;
 use std::collections::BTreeSet;
 
 use automagik_spark::domain::ids::ScheduleId;
-use automagik_spark::domain::input::Input;
 use automagik_spark::store::beat::{FireOptions, Fired};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -18,13 +17,7 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 fn options() -> FireOptions {
-    FireOptions {
-        batch: 100,
-        missed_cap: 10,
-        grace: TimeDelta::seconds(2),
-        default_input: Input::text("Hello World").expect("text"),
-        max_retries: 3,
-    }
+    FireOptions { missed_cap: 10, ..FireOptions::default() }
 }
 
 /// A workflow in a database of its own.
@@ -78,6 +71,7 @@ impl Scene {
 
     async fn skips(&self) -> Vec<String> {
         let query = "SELECT to_char(scheduled_for AT TIME ZONE 'UTC', 'DD HH24:MI:SS ') || reason
+                         || CASE WHEN earlier > 0 THEN ' and ' || earlier || ' earlier' ELSE '' END
                      FROM schedule_skips ORDER BY 1";
         self.list(query).await
     }
@@ -178,7 +172,7 @@ async fn downtime_is_made_up_for_as_the_policy_says() {
     // The newest of the missed ones, and those of the last two seconds.
     assert_eq!((fired.tasks.len(), fired.skipped), (4, 20));
     assert_eq!(scene.occurrences().await, ["10 06:59:57", "10 06:59:58", "10 06:59:59", "10 07:00:00"]);
-    assert_eq!(scene.skips().await[0], "10 06:59:37 missed (and 31535977 earlier)");
+    assert_eq!(scene.skips().await[0], "10 06:59:37 missed and 31535977 earlier");
     assert_eq!(scene.states().await, ["active 10 07:00:01"]);
 
     scene.run("DELETE FROM tasks; DELETE FROM schedule_skips; DELETE FROM schedules").await;

@@ -1,6 +1,7 @@
 //! The command line, run as a process against a scripted service: what it asks, what it prints, how it ends.
 
 mod commands;
+mod many;
 mod operations;
 mod run_agent;
 pub(crate) mod script;

@@ -16,4 +16,5 @@ mod langflow;
 mod lifecycle;
 mod moving;
 mod pools;
+mod schedule_times;
 mod simulate;

@@ -6,17 +6,14 @@ mod cron;
 mod due;
 mod local;
 mod moment;
+mod occurrence;
 mod plan;
 mod preview;
 mod rule;
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
 pub use cron::CronRule;
 pub use due::{Due, MAX_LISTED, due};
+pub use occurrence::{OccurrenceStatus, SkipReason};
 pub use plan::{Made, Plan, Skipped, Standing, Unfinished, plan};
 pub use preview::{Occurrence, preview};
 pub use rule::{MAX_INTERVAL_DAYS, Rule, RuleError, parse_interval};
@@ -35,7 +32,7 @@ macro_rules! named {
         $($(#[$value_doc:meta])* $value:ident = $text:literal,)+
     } choices $choices:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
             $($(#[$value_doc])* #[serde(rename = $text)] $value,)+
         }
@@ -52,22 +49,24 @@ macro_rules! named {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
 
-        impl FromStr for $name {
-            type Err = ChoiceError;
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::schedule::ChoiceError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let found = Self::ALL.iter().copied().find(|value| value.as_str() == text);
-                found.ok_or(ChoiceError { field: $field, choices: $choices })
+                found.ok_or($crate::domain::schedule::ChoiceError { field: $field, choices: $choices })
             }
         }
     };
 }
+
+use named;
 
 named!(
     /// What kind of rule a schedule follows.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Due, MissedPolicy, OverlapPolicy, Rule, due};
+use super::{Due, MissedPolicy, OverlapPolicy, Rule, SkipReason, due};
 use crate::domain::ids::ScheduleId;
 use crate::domain::task::HELD;
 
@@ -24,13 +24,15 @@ pub struct Standing {
     pub rule: Rule,
     /// The first occurrence that nothing was made of yet.
     pub next_run_at: DateTime<Utc>,
+    /// Whether it was paused until now, which is why occurrences were missed.
+    pub was_paused: bool,
     /// What becomes of missed occurrences.
     pub missed: MissedPolicy,
     /// What becomes of occurrences that overlap.
     pub overlap: OverlapPolicy,
     /// Tasks start up to this much later than scheduled.
     pub jitter_s: u32,
-    /// A missed occurrence older than this is not made up for.
+    /// An occurrence that is older before its task has started is called off.
     pub expires_s: Option<u32>,
     /// Its unfinished tasks; not looked at where overlap is allowed.
     pub unfinished: Unfinished,
@@ -43,6 +45,8 @@ pub struct Made {
     pub scheduled_for: DateTime<Utc>,
     /// From when on the task may start; [`HELD`] where it has to wait for another one.
     pub pending_at: DateTime<Utc>,
+    /// When the task is called off if it has not started.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// An occurrence that does not.
@@ -50,8 +54,10 @@ pub struct Made {
 pub struct Skipped {
     /// The occurrence.
     pub scheduled_for: DateTime<Utc>,
-    /// `missed`, `expired` or `overlap`, and how many older ones it stands for.
-    pub reason: String,
+    /// Why.
+    pub reason: SkipReason,
+    /// How many older ones it stands for besides, for the same reason or another.
+    pub earlier: u64,
 }
 
 /// What to write.
@@ -70,32 +76,45 @@ pub fn plan(schedule: &Standing, now: DateTime<Utc>, cap: usize, grace: TimeDelt
     let Due { fire, missed, missed_more, next } =
         due(&schedule.rule, schedule.next_run_at, now, schedule.missed, cap, grace);
     let mut plan = Plan { next, ..Plan::default() };
-    let mut skip = |scheduled_for, reason: &str| {
-        plan.skipped.push(Skipped { scheduled_for, reason: reason.to_owned() });
-    };
+    let mut skip = |scheduled_for, reason| plan.skipped.push(Skipped { scheduled_for, reason, earlier: 0 });
     for scheduled_for in missed {
-        skip(scheduled_for, "missed");
+        skip(scheduled_for, if schedule.was_paused { SkipReason::Paused } else { SkipReason::Missed });
     }
     let mut room = room(schedule.overlap, schedule.unfinished);
     for scheduled_for in fire {
         let late = now - scheduled_for;
         let expired = late > grace && schedule.expires_s.is_some_and(|limit| late > TimeDelta::seconds(limit.into()));
         if expired {
-            skip(scheduled_for, "expired");
+            skip(scheduled_for, SkipReason::Expired);
         } else if room == 0 {
-            skip(scheduled_for, "overlap");
+            skip(scheduled_for, SkipReason::Overlap);
         } else {
             room -= 1;
             let in_turn = schedule.overlap == OverlapPolicy::QueueOne && schedule.unfinished.running > 0;
             let shaken = now.max(scheduled_for + jitter(schedule.id, scheduled_for, schedule.jitter_s));
-            plan.made.push(Made { scheduled_for, pending_at: if in_turn { HELD } else { shaken } });
+            plan.made.push(Made {
+                scheduled_for,
+                pending_at: if in_turn { HELD } else { shaken },
+                expires_at: expires_at(schedule, scheduled_for, if in_turn { now } else { shaken }, grace),
+            });
         }
     }
     plan.skipped.sort_by_key(|skipped| skipped.scheduled_for);
     if let Some(oldest) = plan.skipped.first_mut().filter(|_| missed_more > 0) {
-        oldest.reason = format!("{} (and {missed_more} earlier)", oldest.reason);
+        oldest.earlier = missed_more;
     }
     plan
+}
+
+/// A task that is made has the grace to start at the least, however late or jittered it is.
+fn expires_at(
+    schedule: &Standing,
+    occurrence: DateTime<Utc>,
+    ready_at: DateTime<Utc>,
+    grace: TimeDelta,
+) -> Option<DateTime<Utc>> {
+    let limit = TimeDelta::seconds(schedule.expires_s?.into());
+    Some(occurrence.checked_add_signed(limit)?.max(ready_at.checked_add_signed(grace)?))
 }
 
 /// How many occurrences may become tasks now: the first one fills the room that a policy leaves.
@@ -142,6 +161,7 @@ mod tests {
             id: ScheduleId::generate(),
             rule: Rule::parse_stored(ScheduleKind::Cron, "@hourly", Tz::UTC).expect("a rule"),
             next_run_at: at("2026-01-01T01:00:00Z"),
+            was_paused: false,
             missed: MissedPolicy::All,
             overlap: OverlapPolicy::Allow,
             jitter_s: 0,
@@ -185,12 +205,33 @@ mod tests {
     }
 
     #[test]
+    fn a_task_has_its_time_to_start_and_the_grace_at_the_least() {
+        let until = |schedule: &Standing, now| plan(schedule, at(now), 10, GRACE).made[0].expires_at;
+        let expiring = Standing { expires_s: Some(600), missed: MissedPolicy::Last, ..hourly() };
+        assert_eq!(until(&expiring, "2026-01-01T01:00:00Z"), Some(at("2026-01-01T01:10:00Z")));
+        assert_eq!(until(&expiring, "2026-01-01T01:09:59Z"), Some(at("2026-01-01T01:10:01Z")));
+        let at_once = Standing { expires_s: Some(0), ..hourly() };
+        assert_eq!(until(&at_once, "2026-01-01T01:00:01Z"), Some(at("2026-01-01T01:00:03Z")));
+        let shaken = Standing { jitter_s: 600, ..at_once };
+        let made = plan(&shaken, at("2026-01-01T01:00:00Z"), 10, GRACE).made[0];
+        assert_eq!(made.expires_at, Some(made.pending_at + GRACE));
+        // One that is held until another has ended is measured all the same.
+        let unfinished = Unfinished { running: 1, waiting: 0 };
+        let held = Standing { overlap: OverlapPolicy::QueueOne, unfinished, ..expiring };
+        assert_eq!(until(&held, "2026-01-01T01:00:00Z"), Some(at("2026-01-01T01:10:00Z")));
+        assert_eq!(until(&hourly(), "2026-01-01T01:00:00Z"), None);
+    }
+
+    #[test]
     fn the_oldest_note_says_how_many_it_stands_for() {
         let lazy = Standing { missed: MissedPolicy::Skip, ..hourly() };
         let decided = plan(&lazy, at("2026-01-02T01:30:00Z"), 10, GRACE);
         assert_eq!(decided.skipped.len(), 20);
-        assert_eq!(decided.skipped[0].reason, "missed (and 5 earlier)");
-        assert!(decided.skipped[1..].iter().all(|skip| skip.reason == "missed"));
+        assert_eq!(decided.skipped[0].earlier, 5);
+        assert!(decided.skipped[1..].iter().all(|skip| skip.earlier == 0));
+        assert!(decided.skipped.iter().all(|skip| skip.reason == SkipReason::Missed));
+        let paused = plan(&Standing { was_paused: true, ..lazy }, at("2026-01-02T01:30:00Z"), 10, GRACE);
+        assert!(paused.skipped.iter().all(|skip| skip.reason == SkipReason::Paused));
         assert_eq!(decided.made, []);
     }
 

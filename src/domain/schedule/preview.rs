@@ -16,10 +16,16 @@ pub struct Occurrence {
     pub clock_change: Option<TimeDelta>,
 }
 
-/// The next `count` occurrences of a schedule that starts now.
-pub fn preview(rule: &Rule, timezone: Tz, now: DateTime<Utc>, count: usize) -> Vec<Occurrence> {
+/// `count` occurrences from `first` on, seen from now.
+pub fn preview(
+    rule: &Rule,
+    timezone: Tz,
+    now: DateTime<Utc>,
+    first: Option<DateTime<Utc>>,
+    count: usize,
+) -> Vec<Occurrence> {
     let mut offset = now.with_timezone(&timezone).offset().fix();
-    std::iter::successors(rule.first(now), |at| rule.next_after(*at))
+    std::iter::successors(first, |at| rule.next_after(*at))
         .take(count)
         .map(|at| {
             let local = at.with_timezone(&timezone);
@@ -40,8 +46,10 @@ mod tests {
         let timezone = Tz::Europe__Berlin;
         let now = "2026-03-27T12:00:00Z".parse().expect("an instant");
         let rule = Rule::parse(ScheduleKind::Cron, "30 2 * * *", timezone, now).expect("valid");
-        let shown: Vec<(String, Option<TimeDelta>)> =
-            preview(&rule, timezone, now, 3).iter().map(|next| (next.local.to_rfc3339(), next.clock_change)).collect();
+        let shown: Vec<(String, Option<TimeDelta>)> = preview(&rule, timezone, now, rule.first(now), 3)
+            .iter()
+            .map(|next| (next.local.to_rfc3339(), next.clock_change))
+            .collect();
         let expected = [
             ("2026-03-28T02:30:00+01:00".to_owned(), None),
             ("2026-03-29T03:00:00+02:00".to_owned(), Some(TimeDelta::hours(1))),
@@ -49,6 +57,6 @@ mod tests {
         ];
         assert_eq!(shown, expected);
         let once = Rule::parse(ScheduleKind::OneTime, "now", timezone, now).expect("valid");
-        assert_eq!(preview(&once, timezone, now, 10).len(), 1);
+        assert_eq!(preview(&once, timezone, now, once.first(now), 10).len(), 1);
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
 use super::row::{COLUMNS, DueSchedule, read};
 use super::{FireOptions, Fired, pending_tasks};
-use crate::domain::ids::TaskId;
+use crate::domain::ids::{ScheduleId, TaskId};
 use crate::domain::schedule::{OverlapPolicy, Plan, ScheduleStatus, Unfinished, plan};
 use crate::domain::task::{HELD, PendingTask};
 use crate::store::{Connection, Error};
@@ -22,23 +22,25 @@ const UNFINISHED: &str = "
 
 const MAKE_TASKS: &str = "
     INSERT INTO tasks (id, workflow_id, schedule_id, status, input_data, queue, priority, scheduled_for, pending_at,
-                       max_retries, created_at, updated_at)
-    SELECT id, workflow_id, schedule_id, 'pending', input::json, queue, priority, scheduled_for, pending_at, $9, $10, $10
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
-        AS made (id, workflow_id, schedule_id, input, queue, priority, scheduled_for, pending_at)
+                       expires_at, max_retries, created_at, updated_at)
+    SELECT id, workflow_id, schedule_id, 'pending', input::json, queue, priority, scheduled_for, pending_at, expires_at,
+           $10, $11, $11
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        AS made (id, workflow_id, schedule_id, input, queue, priority, scheduled_for, pending_at, expires_at)
     ON CONFLICT (schedule_id, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING
     RETURNING id, queue, priority, pending_at";
 
 const NOTE_SKIPS: &str = "
-    INSERT INTO schedule_skips (schedule_id, scheduled_for, reason, created_at)
-    SELECT schedule_id, scheduled_for, reason, $4
-    FROM unnest($1, $2, $3) AS skipped (schedule_id, scheduled_for, reason)
+    INSERT INTO schedule_skips (schedule_id, scheduled_for, reason, earlier, created_at)
+    SELECT schedule_id, scheduled_for, reason, earlier, $5
+    FROM unnest($1, $2, $3, $4) AS skipped (schedule_id, scheduled_for, reason, earlier)
     ON CONFLICT (schedule_id, scheduled_for) DO NOTHING";
 
 const MOVE_ON: &str = "
     UPDATE schedules
     SET next_run_at = moved.next, last_run_at = coalesce(moved.last, schedules.last_run_at), status = moved.status,
-        status_reason = moved.reason
+        status_reason = moved.reason,
+        resume_from = CASE WHEN moved.status = 'paused' THEN schedules.next_run_at END
     FROM unnest($1, $2, $3, $4, $5) AS moved (id, next, last, status, reason)
     WHERE schedules.id = moved.id AND schedules.status = 'active'";
 
@@ -55,18 +57,47 @@ pub(super) async fn fire_due(
     );
     let limit = i64::from(options.batch);
     let rows = transaction.query_typed(&lock, &[(&now, Type::TIMESTAMPTZ), (&limit, Type::INT8)]).await?;
-    let mut fired = Fired { schedules: rows.len(), more: rows.len() >= options.batch as usize, ..Fired::default() };
+    let more = rows.len() >= options.batch as usize;
     if rows.is_empty() {
-        return Ok(fired);
+        return Ok(Fired::default());
     }
+    let fired = fire(&transaction, &rows, now, options, false).await?;
+    transaction.commit().await?;
+    Ok(Fired { more, ..fired })
+}
+
+/// Fires a schedule that goes on after a pause, if it is due. Its row is locked by the transaction.
+pub(in crate::store) async fn fire_resumed(
+    transaction: &Transaction<'_>,
+    id: ScheduleId,
+    now: DateTime<Utc>,
+    options: &FireOptions,
+) -> Result<Fired, Error> {
+    let due = format!("SELECT {COLUMNS} FROM schedules WHERE id = $1 AND status = 'active' AND next_run_at <= $2");
+    let rows = transaction.query_typed(&due, &[(&id.0, Type::UUID), (&now, Type::TIMESTAMPTZ)]).await?;
+    if rows.is_empty() { Ok(Fired::default()) } else { fire(transaction, &rows, now, options, true).await }
+}
+
+/// Makes of due schedules, whose rows are locked, what is to be made of them.
+async fn fire(
+    transaction: &Transaction<'_>,
+    rows: &[Row],
+    now: DateTime<Utc>,
+    options: &FireOptions,
+    were_paused: bool,
+) -> Result<Fired, Error> {
+    let mut fired = Fired { schedules: rows.len(), ..Fired::default() };
     let mut due = Vec::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows {
         match read(row, &options.default_input)? {
-            (_, Ok(schedule)) => due.push(schedule),
+            (_, Ok(mut schedule)) => {
+                schedule.standing.was_paused = were_paused;
+                due.push(schedule);
+            }
             (id, Err(reason)) => fired.broken.push((id, reason)),
         }
     }
-    count_unfinished(&transaction, &mut due).await?;
+    count_unfinished(transaction, &mut due).await?;
 
     let mut writes = Writes::default();
     for schedule in &due {
@@ -78,11 +109,10 @@ pub(super) async fn fire_due(
     fired.skipped = writes.skips.ids.len();
     // Sent together, one round trip.
     let (made, (), ()) = tokio::try_join!(
-        writes.made.write(&transaction, options.max_retries, now),
-        writes.skips.write(&transaction, now),
-        writes.moved.write(&transaction),
+        writes.made.write(transaction, options.max_retries, now),
+        writes.skips.write(transaction, now),
+        writes.moved.write(transaction),
     )?;
-    transaction.commit().await?;
     for task in made {
         fired.made.push(task.id);
         match task.pending_at {
@@ -137,11 +167,13 @@ impl Writes {
             columns.priorities.push(schedule.priority.get().into());
             columns.scheduled_for.push(made.scheduled_for);
             columns.pending_at.push(made.pending_at);
+            columns.expires_at.push(made.expires_at);
         }
         for skipped in plan.skipped {
             self.skips.ids.push(id);
             self.skips.scheduled_for.push(skipped.scheduled_for);
-            self.skips.reasons.push(skipped.reason);
+            self.skips.reasons.push(skipped.reason.as_str());
+            self.skips.earlier.push(skipped.earlier.cast_signed());
         }
     }
 }
@@ -156,6 +188,7 @@ struct MadeTasks {
     priorities: Vec<i16>,
     scheduled_for: Vec<DateTime<Utc>>,
     pending_at: Vec<DateTime<Utc>>,
+    expires_at: Vec<Option<DateTime<Utc>>>,
 }
 
 impl MadeTasks {
@@ -181,6 +214,7 @@ impl MadeTasks {
                     (&self.priorities, Type::INT2_ARRAY),
                     (&self.scheduled_for, Type::TIMESTAMPTZ_ARRAY),
                     (&self.pending_at, Type::TIMESTAMPTZ_ARRAY),
+                    (&self.expires_at, Type::TIMESTAMPTZ_ARRAY),
                     (&max_retries, Type::INT4),
                     (&now, Type::TIMESTAMPTZ),
                 ],
@@ -194,7 +228,8 @@ impl MadeTasks {
 struct Skips {
     ids: Vec<Uuid>,
     scheduled_for: Vec<DateTime<Utc>>,
-    reasons: Vec<String>,
+    reasons: Vec<&'static str>,
+    earlier: Vec<i64>,
 }
 
 impl Skips {
@@ -202,10 +237,11 @@ impl Skips {
         if self.ids.is_empty() {
             return Ok(());
         }
-        let params: [_; 4] = [
+        let params: [_; 5] = [
             (&self.ids as _, Type::UUID_ARRAY),
             (&self.scheduled_for as _, Type::TIMESTAMPTZ_ARRAY),
             (&self.reasons as _, Type::TEXT_ARRAY),
+            (&self.earlier as _, Type::INT8_ARRAY),
             (&now as _, Type::TIMESTAMPTZ),
         ];
         transaction.execute_typed(NOTE_SKIPS, &params).await?;

@@ -46,6 +46,7 @@ pub(super) fn read(row: &Row, default_input: &Input) -> Result<(ScheduleId, Resu
             id,
             rule: Rule::parse_stored(kind, &expr, timezone).map_err(|error| format!("{expr:?}: {error}"))?,
             next_run_at,
+            was_paused: false,
             missed: missed.parse().map_err(|error| format!("{missed:?}: {error}"))?,
             overlap: overlap.parse().map_err(|error| format!("{overlap:?}: {error}"))?,
             jitter_s: u32::try_from(jitter_s).unwrap_or(0),

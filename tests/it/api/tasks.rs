@@ -136,8 +136,8 @@ async fn a_task_is_deleted_with_its_history_and_a_running_one_is_stopped_first()
         let id: uuid::Uuid = task.parse().unwrap();
         api.sql.execute(sql, &[&id, &line]).await.unwrap();
     }
-    let log = api.get(&format!("{path}/logs?limit=1&offset=1")).await.expect(200);
-    assert_eq!((&log["total"], &log["items"][0]["message"]), (&json!(2), &json!("second")));
+    let log = api.get(&format!("{path}/logs?limit=1&offset=3")).await.expect(200);
+    assert_eq!((&log["total"], &log["items"][0]["message"]), (&json!(4), &json!("second")));
     let mut aborts = api.dispatch.aborts();
     let deleted = api.call("DELETE", &path, None).await.expect(200);
     assert_eq!((id(&deleted), &deleted["status"]), (task.clone(), &json!("cancelled")));
