@@ -17,11 +17,20 @@ const URL_VARIABLE: &str = "AUTOMAGIK_SPARK_DATABASE_URL";
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Bring the schema up to date; also that of a Python Spark
+    #[command(alias = "init")]
     Upgrade(DatabaseArgs),
     /// The schema's version, and the one this program needs
     Current(DatabaseArgs),
     /// Remove every source, workflow, schedule and task
     Clear(ClearArgs),
+    /// Words of the Python CLI, each answered with what to do instead
+    #[command(hide = true)]
+    Migrate {
+        #[arg(short, long)]
+        message: Option<String>,
+    },
+    #[command(hide = true)]
+    Downgrade,
 }
 
 /// Which database.
@@ -63,6 +72,14 @@ pub(super) fn run(out: &Output, command: Command) -> Result<(), Error> {
             out.fields(&[("current", current), ("needed", needed.to_string())])
         }
         Command::Clear(args) => clear(out, &args),
+        Command::Migrate { message: _ } => {
+            Err(Error::Usage("the migrations are part of this program; `db upgrade` applies them".to_owned()))
+        }
+        Command::Downgrade => Err(Error::Usage(
+            "the schema only goes forward, and an older program works with a newer schema; to go back in time, restore \
+             a backup"
+                .to_owned(),
+        )),
     }
 }
 

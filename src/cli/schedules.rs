@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::client::Answer;
 use super::render::{field, input, relative, short_ids, shorten, time};
 use super::schedule_form::CreateArgs;
+use super::schedule_preview::PreviewArgs;
 use super::table::Column::{Drop, Keep, Shrink};
-use super::{Error, Session, resolve, schedule_form, submit, task_view};
+use super::{Error, Session, resolve, schedule_form, schedule_preview, submit, task_view};
 use crate::domain::clock::now;
 
 /// What to do with schedules.
@@ -20,11 +21,14 @@ pub(super) enum Command {
     /// Change one
     Update(UpdateArgs),
     /// The same as `update ID set-expression`
+    #[command(alias = "set_expression")]
     SetExpression(SetExpressionArgs),
     /// The same as `update ID set-input`
     SetInput(SetInputArgs),
     /// Remove one; its tasks stay
     Delete(ScheduleArgs),
+    /// The next runs of one, or of a rule before it is one, with changes of the clock
+    Preview(PreviewArgs),
 }
 
 /// Which schedules to list.
@@ -52,6 +56,7 @@ pub(super) struct ScheduleArgs {
 
 /// Which schedule to change, and how.
 #[derive(Args, Debug)]
+#[command(subcommand_value_name = "pause|resume|stop|set-expression|set-input|delete")]
 pub(super) struct UpdateArgs {
     #[command(flatten)]
     schedule: ScheduleArgs,
@@ -112,6 +117,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
         Command::SetExpression(args) => (args.schedule, Change::SetExpression(args.expression)),
         Command::SetInput(args) => (args.schedule, Change::SetInput(args.input)),
         Command::Delete(schedule) => (schedule, Change::Delete),
+        Command::Preview(args) => return schedule_preview::run(session, args).await,
     };
     apply(session, &schedule.schedule, change).await
 }

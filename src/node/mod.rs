@@ -30,6 +30,7 @@ use crate::sources::HttpClient;
 use crate::store::node::NodeRow;
 use crate::store::{PoolOptions, Store, Vault, migrate};
 
+pub use identity::birth;
 use role::Part;
 pub use stop::Unfinished;
 

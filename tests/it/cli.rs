@@ -1,7 +1,13 @@
 //! The command line, run as a process against a scripted service: what it asks, what it prints, how it ends.
 
 mod commands;
+mod completion;
+mod daemon;
+mod live;
+mod logs;
 mod script;
+mod spelling;
+mod terminal;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
