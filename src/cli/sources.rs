@@ -140,9 +140,10 @@ async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
     let mut answer = match session.client.post(&["sources"]).json(&body).send().await {
         // As the Python CLI does, so that a script that sets things up may run again.
         Err(Error::Refused { code: Some(code), .. }) if code == "source_duplicate" => {
-            session.out.say(&format!("there is a source {} already; it is changed", args.url));
             let id = resolve::id(&session.client, &resolve::SOURCE, &args.url).await?;
-            session.client.patch(&["sources", &id]).json(&body).send().await?
+            let changed = session.client.patch(&["sources", &id]).json(&body).send().await?;
+            session.out.say(&format!("there was a source {} already; it is changed", args.url));
+            changed
         }
         answer => answer?,
     };

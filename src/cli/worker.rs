@@ -50,7 +50,7 @@ impl Here {
         match self {
             Self::Start(args) => start::run(out, *args, debug),
             Self::Stop(args) => stop::run(out, &args),
-            Self::Logs(args) => logs::run(out, &args),
+            Self::Logs(args) => logs::run(&args),
         }
     }
 }
@@ -103,7 +103,7 @@ async fn status(session: &Session) -> Result<(), Error> {
         Drop("STARTED"),
         Drop("LAST RECYCLED"),
     ];
-    session.out.rows(&columns, rows.collect(), "no workers; the service runs without the role `worker`")
+    session.out.rows(&columns, rows.collect(), "no workers: the node that answers runs without the role `worker`")
 }
 
 /// How many attempts run, whether they are counted or listed.

@@ -10,7 +10,7 @@ use clap::Args;
 use log::LevelFilter;
 
 use super::super::render::clean;
-use super::super::{Error, Output, block_on};
+use super::super::{Error, block_on};
 use super::journal;
 use super::log_file::LogFile;
 use super::log_line::{Filter, Last};
@@ -58,7 +58,7 @@ struct Traces {
     daemon_log: PathBuf,
 }
 
-pub(super) fn run(_out: &Output, args: &LogsArgs) -> Result<(), Error> {
+pub(super) fn run(args: &LogsArgs) -> Result<(), Error> {
     let config = args.which.load()?;
     let place = Place::of(&config, args.which.name.as_deref());
     let traces = Traces {

@@ -21,7 +21,8 @@ impl Sink {
             return Self::stdout();
         }
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("command -v {0} >/dev/null && exec {0} || exec cat", pager.trim())]);
+        let program = pager.split_whitespace().next().unwrap_or_default();
+        command.args(["-c", &format!("command -v {program} >/dev/null || exec cat; exec {pager}")]);
         if std::env::var_os("LESS").is_none() {
             // Ends at once where all fits on the screen, leaves the text there, shows colours.
             command.env("LESS", "FRX");

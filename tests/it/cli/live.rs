@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Ended, program};
-use crate::harness::node::TestNode;
+use crate::harness::node::{SOON, TestNode};
 use crate::harness::stage::{API_KEY, Stage};
+use crate::harness::until;
 
 /// A session: what was typed and what came.
 struct Session<'a> {
@@ -93,11 +94,9 @@ fn words_of(text: &str) -> String {
 
 /// A whole id, or a beginning of one. The flow's own id is the same in every run.
 fn is_id(text: &str) -> bool {
-    let is_hex = text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    is_hex
-        && text.contains(|c: char| c.is_ascii_digit())
-        && text != automagik_spark::simulate::FLOW_ID
-        && (text.len() == 36 || !text.contains("-0") && text.as_bytes().get(4) != Some(&b'-'))
+    let is_hex = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let parts: Vec<&str> = text.split('-').collect();
+    parts[0].len() == 8 && parts.iter().all(|part| is_hex(part)) && text != automagik_spark::simulate::FLOW_ID
 }
 
 /// JSON with everything replaced that is of this run only.
@@ -129,6 +128,7 @@ async fn session(format: &'static str) -> String {
     let source = stage.source.url();
     at.types("tasks list");
     at.types(&format!("sources add --name flow --type langflow --url {source} --api-key any"));
+    at.types(&format!("sources add --name flow --type langflow --url {source} --api-key other"));
     at.types("sources list");
     at.types("workflows sync");
     at.types(&format!("workflows sync {}", automagik_spark::simulate::FLOW_ID));
@@ -149,6 +149,8 @@ async fn session(format: &'static str) -> String {
     at.types(&format!("schedules update {schedule} pause"));
     at.types(&format!("schedules update {schedule} set-expression 2h"));
     at.types(&format!("schedules delete {schedule}"));
+    let is_counted = |executor: &Value| executor["tasks_done"] == 1 && executor["active_attempts"] == 0;
+    until("the run is counted", SOON, async || node.executors().await.iter().all(is_counted).then_some(())).await;
     at.types("worker status");
     at.types("workflows run nonsense --input x");
     at.types("tasks view 00000000-0000-7000-8000-000000000000");
