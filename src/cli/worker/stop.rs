@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Args, Debug)]
 pub(in crate::cli) struct StopArgs {
     /// How long to wait for its end; else its grace period (node.shutdown_grace_s) and 45 s
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=31_536_000))]
     timeout: Option<u64>,
     #[command(flatten)]
     which: Which,

@@ -141,6 +141,7 @@ async fn a_daemon_that_can_t_start_says_why_with_its_exit_code() {
     machine.spark(&["worker", "start", "--daemon", "--set", "state_dir=/proc/x"]).failed_with(2, &["/proc/x"]);
     machine.spark(&["worker", "start", "--daemon", "--name", "../x"]).failed_with(2, &["a name has"]);
     machine.spark(&["worker", "start", "--name", "x"]).failed_with(2, &["--daemon"]);
+    machine.spark(&["worker", "stop", "--timeout", "18446744073709551615"]).failed_with(2, &["31536000"]);
     machine.spark(&["worker", "stop", "--url", "http://elsewhere"]).failed_with(2, &["on this machine"]);
 }
 
