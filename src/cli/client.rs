@@ -115,13 +115,16 @@ impl Client {
     }
 
     fn refused(&self, status: StatusCode, headers: &HeaderMap, text: &str) -> Error {
-        let said = serde_json::from_str(text).ok().as_ref().and_then(detail);
+        let body: Option<Value> = serde_json::from_str(text).ok();
+        let said = body.as_ref().and_then(detail);
+        let code = body.as_ref().and_then(|body| body.get("code")?.as_str()).map(str::to_owned);
         let message = match (status, said) {
             (StatusCode::UNAUTHORIZED, said) => {
                 let said = said.unwrap_or_else(|| "it wants a key".to_owned());
                 let advice = if self.has_key { "check the key that is given" } else { "give its key" };
                 format!("the service refused the request: {said}; {advice} with --api-key, {KEY_VARIABLE} or .env")
             }
+            (StatusCode::NOT_FOUND, Some(said)) => with_list(said),
             (status, Some(said)) => with_retry_after(said, status, headers),
             (status, None) if status.is_redirection() => {
                 let to = headers.get("location").and_then(|to| to.to_str().ok()).unwrap_or("another address");
@@ -129,7 +132,7 @@ impl Client {
             }
             (status, None) => format!("{} answered {status} without a reason; is it a Spark service?", self.shown()),
         };
-        Error::Refused { status: status.as_u16(), message }
+        Error::Refused { status: status.as_u16(), code, message }
     }
 }
 
@@ -170,6 +173,7 @@ impl Request<'_> {
             Err(_) if text.trim().is_empty() => Ok(Answer { text: "null".to_owned(), value: Value::Null, headers }),
             Err(_) => Err(Error::Refused {
                 status: status.as_u16(),
+                code: None,
                 message: format!("what answers at {} is no Spark service (no JSON); check --url", client.shown()),
             }),
         }
@@ -242,6 +246,15 @@ fn with_retry_after(said: String, status: StatusCode, headers: &HeaderMap) -> St
     match headers.get("retry-after").and_then(|after| after.to_str().ok()).filter(|_| overloaded) {
         Some(after) if after.bytes().all(|byte| byte.is_ascii_digit()) => format!("{said} (try again in {after} s)"),
         _ => said,
+    }
+}
+
+/// Where to look what there is.
+fn with_list(said: String) -> String {
+    let nouns = ["source", "workflow", "task", "schedule"];
+    match nouns.iter().find(|noun| said.eq_ignore_ascii_case(&format!("{noun} not found"))) {
+        Some(noun) => format!("{said}; `automagik-spark {noun}s list` shows what there is"),
+        None => said,
     }
 }
 

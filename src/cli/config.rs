@@ -33,7 +33,7 @@ pub(super) fn run(out: &Output, command: Command) -> Result<(), Error> {
 }
 
 fn loaded(out: &Output, args: ServeArgs) -> Result<Config, Error> {
-    let config = args.load()?;
+    let config = args.load()?.config;
     config.warnings.iter().for_each(|warning| out.say(&format!("warning: {warning}")));
     Ok(config)
 }

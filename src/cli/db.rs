@@ -20,6 +20,7 @@ const URL_VARIABLE: &str = "AUTOMAGIK_SPARK_DATABASE_URL";
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Bring the schema up to date; a Python service's database is taken over in place
+    #[command(alias = "init")]
     Upgrade(DatabaseArgs),
     /// The schema's version, and the one this program needs
     Current(DatabaseArgs),
@@ -29,6 +30,14 @@ pub(super) enum Command {
     Rekey(RekeyArgs),
     /// Remove every source, workflow, schedule, task and stored API key, and the audit trail
     Clear(ClearArgs),
+    /// Words of the Python CLI, each answered with what to do instead
+    #[command(hide = true)]
+    Migrate {
+        #[arg(short, long)]
+        message: Option<String>,
+    },
+    #[command(hide = true)]
+    Downgrade,
 }
 
 /// Which database.
@@ -88,6 +97,14 @@ pub(super) fn run(out: &Output, command: Command) -> Result<(), Error> {
         Command::Changes(args) => changes(out, &args),
         Command::Rekey(args) => rekey(out, args),
         Command::Clear(args) => clear(out, &args),
+        Command::Migrate { message: _ } => {
+            Err(Error::Usage("the migrations are part of this program; `db upgrade` applies them".to_owned()))
+        }
+        Command::Downgrade => Err(Error::Usage(
+            "the schema only goes forward, and an older program works with a newer schema; to go back in time, restore \
+             a backup"
+                .to_owned(),
+        )),
     }
 }
 

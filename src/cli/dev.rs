@@ -57,7 +57,7 @@ pub(super) fn run(out: &Output, args: &DevArgs) -> Result<(), Error> {
             node.stop(Box::pin(signals.next())).await.map_err(|error| Error::Unfinished(error.to_string())).and(shown)
         } else {
             out.text("\nCtrl-C stops it")?;
-            serve::serve(node, &signals).await
+            serve::serve(node, &signals, |_| {}).await
         };
         redis.stop().await.map_err(server_error)?;
         postgres.stop().await.map_err(server_error)?;

@@ -23,6 +23,8 @@ pub enum Error {
     Refused {
         /// The HTTP status.
         status: u16,
+        /// The service's stable name of the reason, where it gave one.
+        code: Option<String>,
         /// What the service said.
         message: String,
     },
@@ -57,6 +59,17 @@ impl Error {
             Self::Store(_) => FAILED,
             Self::Internal(_) | Self::Output(_) => INTERNAL,
             Self::Unfinished(_) => UNFINISHED,
+        }
+    }
+
+    /// What another process of this program meant by its exit code; none is a signal.
+    pub(super) fn of_exit_code(code: Option<i32>, message: String) -> Self {
+        match code.and_then(|code| u8::try_from(code).ok()) {
+            Some(FAILED) => Self::Failed(message),
+            Some(USAGE) => Self::Usage(message),
+            Some(UNAVAILABLE) => Self::Unavailable(message),
+            Some(UNFINISHED) => Self::Unfinished(message),
+            _ => Self::Internal(message),
         }
     }
 

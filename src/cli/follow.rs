@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::client::Answer;
+use super::progress::Progress;
 use super::render::{field, shorten};
 use super::{Error, Session};
 use crate::domain::task::TaskStatus;
@@ -22,13 +23,15 @@ pub(super) async fn to_the_end(session: &Session, submitted: Answer) -> Result<A
     let mut said = String::new();
     let mut pause = FIRST_PAUSE;
     let mut last_answered = Instant::now();
+    let mut progress = Progress::spinner();
     while !is_final(&answer.value) {
         let state = describe(&answer.value);
         if state != said {
-            session.out.say(&format!("task {id}: {state}"));
+            progress.say(&session.out, &format!("task {id}: {state}"));
             said = state;
             pause = FIRST_PAUSE;
         }
+        progress.show(&format!("task {id}: {said}"));
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
         match session.client.get(&["tasks", &id]).send().await {
@@ -40,7 +43,10 @@ pub(super) async fn to_the_end(session: &Session, submitted: Answer) -> Result<A
                 log::debug!("still waiting for task {id}: {error}");
             }
             Err(error) => {
-                session.out.say(&format!("task {id} goes on without us; `automagik-spark tasks view {id}` shows it"));
+                progress.say(
+                    &session.out,
+                    &format!("task {id} goes on without us; `automagik-spark tasks view {id}` shows it"),
+                );
                 return Err(error);
             }
         }

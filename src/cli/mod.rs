@@ -20,13 +20,16 @@ mod json_text;
 mod keys;
 mod occurrences;
 mod output;
+mod progress;
 mod prompt;
 mod queues;
 mod render;
 mod resolve;
+mod role;
 mod run_agent;
 mod scale;
 mod schedule_form;
+mod schedule_preview;
 mod schedules;
 mod serve;
 mod simulate;
@@ -68,6 +71,11 @@ struct Cli {
     /// Say on stderr what is requested and answered
     #[arg(long, global = true, help_heading = "Output")]
     debug: bool,
+    /// Words of the Python CLI that change nothing here
+    #[arg(long, global = true, hide = true)]
+    no_debug: bool,
+    #[arg(long, global = true, hide = true)]
+    no_telemetry: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -76,18 +84,28 @@ struct Cli {
 enum Command {
     /// The whole service
     Serve(serve::ServeArgs),
+    /// The API alone
+    #[command(subcommand)]
+    Api(role::ApiCommand),
+    /// The clock alone: schedules, retries, delayed tasks
+    #[command(subcommand)]
+    Beat(role::BeatCommand),
     /// The whole service on a private PostgreSQL and Redis, to try it out
     Dev(dev::DevArgs),
     /// Servers that hold workflows
-    #[command(subcommand)]
+    #[command(subcommand, alias = "source")]
     Sources(sources::Command),
     /// Workflows synced from sources
+    #[command(alias = "workflow")]
     Workflows(connection::Group<workflows::Command>),
     /// Runs of workflows
+    #[command(alias = "task")]
     Tasks(connection::Group<tasks::Command>),
     /// Rules that run workflows by the clock
+    #[command(alias = "schedule")]
     Schedules(connection::Group<schedules::Command>),
     /// The processes that run tasks
+    #[command(alias = "workers")]
     Worker(connection::Group<worker::Command>),
     /// Who may use the service
     Keys(connection::Group<keys::Command>),
@@ -104,10 +122,21 @@ enum Command {
     /// A server on loopback that behaves like LangFlow, to test with
     Simulate(simulate::SimulateArgs),
     /// What Spark reports about its use
-    #[command(subcommand)]
+    #[command(subcommand, alias = "telemetry-group")]
     Telemetry(telemetry::Command),
     /// A completion script for a shell
     Completions(completions::CompletionsArgs),
+}
+
+impl Command {
+    /// Whether it becomes a service, which says by its configuration what it logs.
+    fn is_service(&self) -> bool {
+        match self {
+            Self::Serve(_) | Self::Dev(_) | Self::Api(_) | Self::Beat(_) => true,
+            Self::Worker(group) => group.command.is_service(),
+            _ => false,
+        }
+    }
 }
 
 /// The command by which the service starts its children; no user's command, so it is not described.
@@ -135,7 +164,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::USAGE));
         }
     };
-    if !matches!(cli.command, Command::Serve(_) | Command::Dev(_)) {
+    if !cli.command.is_service() {
         start_log(cli.debug);
     }
     finish(dispatch(cli, &invoked_as))
@@ -154,9 +183,16 @@ fn finish(result: Result<(), Error>) -> ExitCode {
 
 fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
     let out = Output::new(cli.output);
-    let remote = cli.remote;
+    let (remote, debug) = (cli.remote, cli.debug);
     match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(mut args) => {
+            if debug {
+                args.settings.debug();
+            }
+            serve::run(&args.load()?, |_| {})
+        }
+        Command::Api(command) => command.run(&out, debug),
+        Command::Beat(command) => command.run(debug),
         Command::Dev(args) => dev::run(&out, &args),
         Command::Sources(command) => {
             let remote = remote.or(command.remote());
@@ -171,9 +207,7 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         Command::Schedules(group) => {
             with_service(&remote.or(group.remote()), out, async |session| schedules::run(&session, group.command).await)
         }
-        Command::Worker(group) => {
-            with_service(&remote.or(group.remote()), out, async |session| worker::run(&session, group.command).await)
-        }
+        Command::Worker(group) => worker::run(out, &remote.or(group.remote()), debug, group.command),
         Command::Keys(group) => {
             with_service(&remote.or(group.remote()), out, async |session| keys::run(&session, group.command).await)
         }

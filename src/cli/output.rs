@@ -39,6 +39,12 @@ impl Output {
         self.text(&json_text::indent(&answer.text))
     }
 
+    /// Several answers as they came, as a page of them.
+    pub(super) fn json_list(&self, answers: &[Answer]) -> Result<(), Error> {
+        let texts: Vec<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
+        self.text(&json_text::indent(&format!("{{\"items\":[{}]}}", texts.join(","))))
+    }
+
     /// Data that is text. A line end is added where there is none.
     pub(super) fn text(&self, text: &str) -> Result<(), Error> {
         let mut stdout = io::stdout().lock();

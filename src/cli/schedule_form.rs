@@ -11,7 +11,7 @@ use super::{Error, Session, resolve, submit};
 
 /// When a schedule makes tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Type {
+pub(super) enum Type {
     /// Every so often: 30s, 5m, 2h, 1d
     Interval,
     /// By the calendar: minute hour day month weekday
@@ -23,7 +23,7 @@ enum Type {
 impl Type {
     const ALL: [Self; 3] = [Self::Interval, Self::Cron, Self::OneTime];
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Interval => "interval",
             Self::Cron => "cron",

@@ -7,8 +7,9 @@ use super::client::Answer;
 use super::occurrences::OccurrencesArgs;
 use super::render::{field, input, relative, short_ids, shorten, time};
 use super::schedule_form::CreateArgs;
+use super::schedule_preview::PreviewArgs;
 use super::table::Column::{Drop, Keep, Shrink};
-use super::{Error, Session, occurrences, resolve, schedule_form, submit, task_view};
+use super::{Error, Session, occurrences, resolve, schedule_form, schedule_preview, submit, task_view};
 use crate::domain::clock::now;
 
 /// What to do with schedules.
@@ -21,6 +22,7 @@ pub(super) enum Command {
     /// Change one
     Update(UpdateArgs),
     /// The same as `update ID set-expression`
+    #[command(alias = "set_expression")]
     SetExpression(SetExpressionArgs),
     /// The same as `update ID set-input`
     SetInput(SetInputArgs),
@@ -28,6 +30,8 @@ pub(super) enum Command {
     Delete(ScheduleArgs),
     /// What became of its times: made, skipped, missed or expired, the latest first
     Occurrences(OccurrencesArgs),
+    /// The next runs of one, or of a rule before it is one, with changes of the clock
+    Preview(PreviewArgs),
 }
 
 /// Which schedules to list.
@@ -55,6 +59,7 @@ pub(super) struct ScheduleArgs {
 
 /// Which schedule to change, and how.
 #[derive(Args, Debug)]
+#[command(subcommand_value_name = "pause|resume|stop|set-expression|set-input|delete")]
 pub(super) struct UpdateArgs {
     #[command(flatten)]
     schedule: ScheduleArgs,
@@ -116,6 +121,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
         Command::SetExpression(args) => (args.schedule, Change::SetExpression(args.expression)),
         Command::SetInput(args) => (args.schedule, Change::SetInput(args.input)),
         Command::Delete(schedule) => (schedule, Change::Delete),
+        Command::Preview(args) => return schedule_preview::run(session, args).await,
     };
     apply(session, &schedule.schedule, change).await
 }

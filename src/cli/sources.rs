@@ -157,14 +157,24 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
 }
 
 async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
+    let key = read_key(args.api_key)?;
     let body = fields([
         ("source_type", Some(args.kind.as_str().to_owned())),
         ("adapter", args.adapter),
-        ("url", Some(args.url)),
+        ("url", Some(args.url.clone())),
         ("name", args.name),
-        ("api_key", read_key(args.api_key)?),
+        ("api_key", key),
     ]);
-    let mut answer = session.client.post(&["sources"]).json(&body).send().await?;
+    let mut answer = match session.client.post(&["sources"]).json(&body).send().await {
+        // As the Python CLI does, so that a script that sets things up may run again.
+        Err(Error::Refused { code: Some(code), .. }) if code == "source_duplicate" => {
+            let id = resolve::id(&session.client, &resolve::SOURCE, &args.url).await?;
+            let changed = session.client.patch(&["sources", &id]).json(&body).send().await?;
+            session.out.say(&format!("there was a source {} already; it is changed", args.url));
+            changed
+        }
+        answer => answer?,
+    };
     // A new source is active; any other state is a change of it.
     if let Some(status) = args.status.filter(|status| *status != field(&answer.value, "status")) {
         let id = field(&answer.value, "id");

@@ -40,6 +40,8 @@ impl Column {
 /// Rows under a header, one line a row. Without a width (into a pipe) everything is whole.
 pub(super) fn rows(columns: &[Column], rows: Vec<Vec<String>>, width: Option<u16>) -> Table {
     let mut table = plain(width);
+    // Cut at the last character that has room, not at a word: nothing has this character in it.
+    table.set_delimiter('\0');
     table.set_header(columns.iter().map(|column| Cell::new(column.name())));
     for row in rows {
         let mut row = Row::from(row.into_iter().map(|text| cell(&clean(&text))).collect::<Vec<_>>());
@@ -154,6 +156,15 @@ ID        NAME                STATUS     QUEUE   CREATED     ERROR
             assert!(text.contains("0192f3a1") && text.contains("completed"), "{width}:\n{text}");
             assert_eq!(text.lines().count(), 2, "{width}:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_cut_text_fills_its_column() {
+        let row = vec!["id".to_owned(), "0 8 * * 1-5 Europe/Berlin".to_owned()];
+        let mut table = rows(&[Keep("ID"), Shrink("RULE")], vec![row], Some(24));
+        table.force_no_tty();
+        let text = table.lines().last().expect("a row").trim_end().to_owned();
+        assert_eq!(text, "id  0 8 * * 1-5 Europ…");
     }
 
     #[test]

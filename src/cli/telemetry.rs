@@ -9,13 +9,22 @@ use super::output::Output;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// What is collected: nothing
+    #[command(alias = "info")]
     Status,
+    /// A word of the Python CLI, for scripts that make sure of it
+    #[command(hide = true)]
+    Disable,
+    /// A word of the Python CLI
+    #[command(hide = true)]
+    Enable,
 }
 
 pub(super) fn run(out: &Output, command: Command) -> Result<(), Error> {
-    let Command::Status = command;
-    if out.is_json() {
-        return out.text("{\n  \"enabled\": false\n}");
+    match command {
+        Command::Status | Command::Disable if out.is_json() => out.text("{\n  \"enabled\": false\n}"),
+        Command::Status | Command::Disable => {
+            out.text("Spark collects nothing and reports to nobody, ever. There is nothing to switch off.")
+        }
+        Command::Enable => Err(Error::Usage("there is no telemetry to switch on".to_owned())),
     }
-    out.text("Spark collects nothing and reports to nobody, ever. There is nothing to switch off.")
 }

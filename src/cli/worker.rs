@@ -1,27 +1,75 @@
 //! `worker`: the processes that run tasks.
 
+mod journal;
+mod log_file;
+mod log_line;
+mod logs;
+mod pager;
+mod pid_file;
+mod place;
+mod start;
+mod stop;
+
 use clap::Subcommand;
 use serde_json::Value;
 
+use super::connection::Remote;
+use super::output::Output;
 use super::render::{field, first_field, relative, time};
 use super::scale::{self, ScaleArgs};
 use super::table::Column::{Drop, Keep, Shrink};
-use super::{Error, Session};
+use super::{Error, Session, with_service};
 use crate::domain::clock::now;
 
-/// What to know about workers.
+/// What to do with workers.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    #[command(flatten)]
+    Here(Here),
     /// Every worker with its pool, load and memory
     Status,
     /// Give a pool of the node that answers another size while it runs
     Scale(ScaleArgs),
 }
 
-pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error> {
+/// What is done on this machine, without asking the service.
+#[derive(Debug, Subcommand)]
+pub(super) enum Here {
+    /// Run tasks here, and nothing else of the service
+    Start(Box<start::StartArgs>),
+    /// Stop what `start --daemon` started; it finishes what runs
+    Stop(stop::StopArgs),
+    /// What the worker or the service logged on this machine
+    Logs(logs::LogsArgs),
+}
+
+impl Here {
+    fn run(self, out: &Output, debug: bool, remote: &Remote) -> Result<(), Error> {
+        if remote.url.is_some() {
+            let message =
+                "`worker start`, `stop` and `logs` work on this machine; --url is for commands that ask a service";
+            return Err(Error::Usage(message.to_owned()));
+        }
+        match self {
+            Self::Start(args) => start::run(out, *args, debug),
+            Self::Stop(args) => stop::run(out, &args),
+            Self::Logs(args) => logs::run(&args),
+        }
+    }
+}
+
+impl Command {
+    /// Whether it becomes a service, which says by its configuration what it logs.
+    pub(super) fn is_service(&self) -> bool {
+        matches!(self, Self::Here(Here::Start(_)))
+    }
+}
+
+pub(super) fn run(out: Output, remote: &Remote, debug: bool, command: Command) -> Result<(), Error> {
     match command {
-        Command::Status => status(session).await,
-        Command::Scale(args) => scale::run(session, args).await,
+        Command::Here(here) => here.run(&out, debug, remote),
+        Command::Status => with_service(remote, out, async |session| status(&session).await),
+        Command::Scale(args) => with_service(remote, out, async |session| scale::run(&session, args).await),
     }
 }
 
@@ -59,7 +107,7 @@ async fn status(session: &Session) -> Result<(), Error> {
         Drop("STARTED"),
         Drop("LAST RECYCLED"),
     ];
-    session.out.rows(&columns, rows.collect(), "no workers; the service runs without the role `worker`")
+    session.out.rows(&columns, rows.collect(), "no workers: the node that answers runs without the role `worker`")
 }
 
 /// How many attempts run, whether they are counted or listed.

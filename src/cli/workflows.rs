@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Answer;
+use super::progress::Progress;
 use super::render::{field, relative, short_ids, shorten, time};
 use super::submit::SubmitArgs;
 use super::table::Column::{Drop, Keep, Shrink};
@@ -15,7 +16,7 @@ use crate::domain::clock::now;
 pub(super) enum Command {
     /// Newest first
     List(ListArgs),
-    /// Bring a flow of a source into Spark, or up to date; without FLOW_ID, list the flows that sources offer
+    /// Bring flows of a source into Spark, or up to date; without FLOW_ID, list the flows that sources offer
     Sync(SyncArgs),
     /// Ask for a run, and print the task
     Run(SubmitArgs),
@@ -43,19 +44,23 @@ pub(super) struct ListArgs {
     offset: Option<u64>,
 }
 
-/// Which flow to sync.
+/// Which flows to sync.
 #[derive(Args, Debug)]
 pub(super) struct SyncArgs {
-    /// The flow's id in its source
-    flow_id: Option<String>,
+    /// The flows' ids in their source
+    #[arg(value_name = "FLOW_ID")]
+    flow_ids: Vec<String>,
+    /// Every flow that the source offers, or every source
+    #[arg(long, conflicts_with = "flow_ids")]
+    all: bool,
     /// The source: its url, its name, its id or a beginning of it; not needed while there is only one
     #[arg(long)]
     source: Option<String>,
     /// The component that takes the input; found by itself if not given
-    #[arg(long, value_name = "ID", requires = "flow_id")]
+    #[arg(long, value_name = "ID", requires = "flow_ids")]
     input_component: Option<String>,
     /// The component whose answer is the result; found by itself if not given
-    #[arg(long, value_name = "ID", requires = "flow_id")]
+    #[arg(long, value_name = "ID", requires = "flow_ids")]
     output_component: Option<String>,
     /// Which page of the offered flows to show
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -75,15 +80,7 @@ pub(super) struct DeleteArgs {
 pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error> {
     match command {
         Command::List(args) => list(session, args).await,
-        Command::Sync(SyncArgs { flow_id: Some(flow), source, input_component, output_component, .. }) => {
-            let body = json!({
-                "source_url": source_url(session, source.as_deref()).await?,
-                "input_component": input_component,
-                "output_component": output_component,
-            });
-            let answer = session.client.post(&["workflows", "sync", &flow]).json(&without_nulls(body)).send().await?;
-            show(session, &answer, true)
-        }
+        Command::Sync(args) if args.all || !args.flow_ids.is_empty() => sync(session, &args).await,
         Command::Sync(args) => remote_flows(session, args).await,
         Command::Run(args) => submit::run(session, args).await,
         Command::Delete(args) => {
@@ -92,6 +89,78 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
             session.out.done(&answer, &format!("workflow {id} is deleted"))
         }
     }
+}
+
+/// Brings the flows in one after another. One that can't be had does not keep the others away.
+async fn sync(session: &Session, args: &SyncArgs) -> Result<(), Error> {
+    let flows = wanted(session, args).await?;
+    if let [(flow, source)] = flows.as_slice() {
+        let answer = sync_one(session, args, flow, source).await?;
+        return if session.out.is_json() { session.out.json(&answer) } else { show(session, &[answer.value], true) };
+    }
+    if args.input_component.is_some() || args.output_component.is_some() {
+        return Err(Error::Usage("the components of one flow are not those of another; sync it by itself".to_owned()));
+    }
+    let (mut synced, mut failed) = (Vec::new(), 0);
+    let mut progress = Progress::of(flows.len());
+    for (flow, source) in &flows {
+        progress.show(flow);
+        match sync_one(session, args, flow, source).await {
+            Ok(answer) => synced.push(answer),
+            Err(error @ Error::Refused { .. }) => {
+                failed += 1;
+                progress.say(&session.out, &format!("flow {flow}: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+        progress.advance();
+    }
+    drop(progress);
+    if session.out.is_json() {
+        session.out.json_list(&synced)?;
+    } else {
+        show(session, &synced.into_iter().map(|answer| answer.value).collect::<Vec<_>>(), false)?;
+    }
+    if failed > 0 {
+        return Err(Error::Failed(format!("{failed} of {} flows were not synced", flows.len())));
+    }
+    Ok(())
+}
+
+/// The flows to sync, each with the url of its source.
+async fn wanted(session: &Session, args: &SyncArgs) -> Result<Vec<(String, String)>, Error> {
+    if args.all {
+        let answer = offered(session, args).await?;
+        return Ok(answer
+            .items()
+            .iter()
+            .map(|flow| (field(flow, "id"), field(&flow["origin"], "source_url")))
+            .collect());
+    }
+    let source = source_url(session, args.source.as_deref()).await?;
+    Ok(args.flow_ids.iter().map(|flow| (flow.clone(), source.clone())).collect())
+}
+
+async fn sync_one(session: &Session, args: &SyncArgs, flow: &str, source: &str) -> Result<Answer, Error> {
+    let body = json!({
+        "source_url": source, "input_component": args.input_component, "output_component": args.output_component,
+    });
+    session.client.post(&["workflows", "sync", flow]).json(&without_nulls(body)).send().await
+}
+
+/// What the source, or every source, offers. One that can't be asked is told.
+async fn offered(session: &Session, args: &SyncArgs) -> Result<Answer, Error> {
+    let source = match &args.source {
+        Some(source) => Some(source_url(session, Some(source)).await?),
+        None => None,
+    };
+    let request =
+        session.client.get(&["workflows", "remote"]).query("simplified", Some(true)).query("source_url", source);
+    let answer = request.send().await?;
+    if let Some(warnings) = answer.header("warnings") {
+        session.out.say(&format!("warning: {warnings}"));
+    }
+    Ok(answer)
 }
 
 async fn list(session: &Session, args: ListArgs) -> Result<(), Error> {
@@ -104,22 +173,16 @@ async fn list(session: &Session, args: ListArgs) -> Result<(), Error> {
         .query("limit", Some(args.limit))
         .query("offset", args.offset);
     let answer = request.send().await?;
-    show(session, &answer, false)?;
+    if session.out.is_json() {
+        return session.out.json(&answer);
+    }
+    show(session, answer.items(), false)?;
     session.out.page_hint(&answer);
     Ok(())
 }
 
 async fn remote_flows(session: &Session, args: SyncArgs) -> Result<(), Error> {
-    let source = match &args.source {
-        Some(source) => Some(source_url(session, Some(source)).await?),
-        None => None,
-    };
-    let request =
-        session.client.get(&["workflows", "remote"]).query("simplified", Some(true)).query("source_url", source);
-    let answer = request.send().await?;
-    if let Some(warnings) = answer.header("warnings") {
-        session.out.say(&format!("warning: {warnings}"));
-    }
+    let answer = offered(session, &args).await?;
     if session.out.is_json() {
         return session.out.json(&answer);
     }
@@ -171,11 +234,8 @@ async fn source_url(session: &Session, typed: Option<&str>) -> Result<String, Er
     }
 }
 
-fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Error> {
-    if session.out.is_json() {
-        return session.out.json(answer);
-    }
-    let workflows = if is_one { std::slice::from_ref(&answer.value) } else { answer.items() };
+/// In a table: one with its whole id, as it may be needed next.
+fn show(session: &Session, workflows: &[Value], is_one: bool) -> Result<(), Error> {
     let mut ids: Vec<String> = workflows.iter().map(|workflow| field(workflow, "id")).collect();
     if !is_one {
         ids = short_ids(&ids);

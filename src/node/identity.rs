@@ -54,6 +54,12 @@ fn scope(id: NodeId) -> String {
     }
 }
 
+/// What no two processes of this machine share: its boot, and when since then the process began. None: it is gone.
+pub fn birth(pid: u32) -> Option<String> {
+    let boot = read("/proc/sys/kernel/random/boot_id")?;
+    Some(format!("{boot} {}", started_at(pid.cast_signed())?))
+}
+
 /// When a process began, in ticks since boot: field 22 of `/proc/PID/stat` (proc(5)), counted from behind the name,
 /// which may hold anything.
 fn started_at(pid: i32) -> Option<i64> {
@@ -80,6 +86,8 @@ mod tests {
         let born = started_at(me).expect("this process runs");
         assert!(born > 0);
         assert_eq!(started_at(me), Some(born));
+        let birth = birth(std::process::id()).expect("this process runs");
+        assert!(birth.ends_with(&format!(" {born}")), "{birth}");
         // Beyond the largest pid that Linux gives.
         assert_eq!(started_at(4_194_305), None);
     }

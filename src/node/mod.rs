@@ -35,6 +35,7 @@ use crate::store::node::NodeRow;
 use crate::store::takeover::TakenOver;
 use crate::store::{self, PoolOptions, Store, Vault};
 
+pub use identity::birth;
 use role::Part;
 pub use stop::Unfinished;
 

@@ -39,6 +39,12 @@ impl Node {
         parts.next().await.unwrap_or_default()
     }
 
+    /// How many attempts run or wait to be stored; may be asked while the node stops.
+    pub fn attempts_left(&self) -> impl Fn() -> usize + 'static {
+        let dispatch = self.dispatch.clone();
+        move || dispatch.in_flight().len()
+    }
+
     /// Stops: first what makes work, then what does it, then what shows it. `hurry` ends the grace period early.
     ///
     /// # Errors

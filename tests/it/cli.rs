@@ -1,10 +1,16 @@
 //! The command line, run as a process against a scripted service: what it asks, what it prints, how it ends.
 
 mod commands;
+mod completion;
+mod daemon;
+mod live;
+mod logs;
 mod many;
 mod operations;
 mod run_agent;
 pub(crate) mod script;
+mod spelling;
+mod terminal;
 mod watch;
 
 use std::io::Read;

@@ -35,7 +35,9 @@ type Instant = fn(Tz, NaiveDateTime) -> Option<DateTime<Utc>>;
 impl CronRule {
     pub(super) fn parse(expr: &str, timezone: Tz) -> Result<Self, RuleError> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(&normalize(expr)?).map_err(|error| RuleError::Cron(error.to_string()))?;
+        let cron = parser
+            .parse(&normalize(expr)?)
+            .map_err(|error| RuleError::Cron(error.to_string().trim_end_matches('.').to_owned()))?;
         let (hours, minutes) = (cron.pattern.hours.values().len(), cron.pattern.minutes.values().len());
         let rule = Self { cron, timezone, every_hour: hours == 24, per_day: (hours * minutes) as u64 };
         // A year that holds the rarest day (the 29th of February) is at most eight years away, and a leap year in

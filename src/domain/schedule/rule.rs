@@ -42,7 +42,9 @@ pub enum RuleError {
         field: &'static str,
     },
     /// croner refused it.
-    #[error("the cron expression can't be read: {0}")]
+    #[error(
+        "the cron expression can't be read: {0}; its fields are minute (0-59), hour (0-23), day (1-31), month (1-12) and weekday (0-7)"
+    )]
     Cron(String),
     /// Such a day never comes.
     #[error("the cron expression names a date that does not exist in any year (such as 30 February)")]

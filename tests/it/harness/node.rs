@@ -82,12 +82,13 @@ impl TestNode {
         node
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
+    /// Where it listens.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -184,6 +185,14 @@ impl TestNode {
     /// The executors that run.
     pub(crate) async fn executors(&self) -> Vec<Value> {
         self.get("/api/v1/workers").await["items"].as_array().expect("a list").clone()
+    }
+
+    /// Waits until the monitor has measured every executor.
+    pub(crate) async fn until_measured(&self) {
+        until("executors are measured", SOON, async || {
+            self.executors().await.iter().all(|executor| executor["cpu_percent"].is_number()).then_some(())
+        })
+        .await;
     }
 
     /// Waits until no executor runs anything, as far as the last sample showed.
