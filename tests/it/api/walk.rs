@@ -89,6 +89,7 @@ async fn every_operation_answers_as_the_contract_says() {
     let source = json!({ "source_type": "langflow", "url": url, "name": "flow", "api_key": SOURCE_KEY });
     let source = id(&walk.post("/api/v1/sources", source).await);
     walk.get("/api/v1/sources").await;
+    walk.get("/api/v1/adapters").await;
     walk.get(&format!("/api/v1/sources/{source}")).await;
     walk.step("PATCH", &format!("/api/v1/sources/{source}"), Some(json!({ "name": "renamed" }))).await;
 
@@ -107,6 +108,10 @@ async fn every_operation_answers_as_the_contract_says() {
     walk.act(&format!("/api/v1/tasks/{task}/retry")).await;
     walk.get(&format!("/api/v1/tasks/{task}/attempts")).await;
     walk.get(&format!("/api/v1/tasks/{task}/logs")).await;
+    walk.post("/api/v1/tasks/cancel", json!({ "ids": [task] })).await;
+    walk.get(&format!("/api/v1/tasks/{task}/events")).await;
+    walk.post("/api/v1/tasks/retry", json!({ "workflow_id": workflow, "status": "cancelled" })).await;
+    walk.post("/api/v1/tasks/delete", json!({ "status": "completed" })).await;
 
     let rule = json!({
         "workflow_id": workflow, "schedule_type": "cron", "schedule_expr": "0 9 * * MON-FRI",
@@ -122,20 +127,32 @@ async fn every_operation_answers_as_the_contract_says() {
     walk.act(&format!("{one}/disable")).await;
     walk.act(&format!("{one}/enable")).await;
     walk.get(&format!("{one}/preview?count=1")).await;
+    walk.get(&format!("{one}/occurrences")).await;
     let rule = json!({ "schedule_type": "one-time", "schedule_expr": "2999-01-01 09:00", "timezone": "Asia/Kolkata" });
     walk.post("/api/v1/schedules/preview", rule).await;
 
     walk.get("/api/v1/workers").await;
     walk.get("/api/v1/workers/history").await;
+    walk.get("/api/v1/pools").await;
+    walk.act("/api/v1/queues/low_priority/pause").await;
     walk.get("/api/v1/queues").await;
+    walk.act("/api/v1/queues/low_priority/resume").await;
+
+    let key = id(&walk.post("/api/v1/keys", json!({ "name": "ci", "scope": "run" })).await);
+    walk.get("/api/v1/keys").await;
+    walk.delete(&format!("/api/v1/keys/{key}")).await;
+    walk.get("/api/v1/audit?action=key.create").await;
 
     walk.delete(&one).await;
     walk.delete(&format!("/api/v1/tasks/{task}")).await;
     walk.delete(&format!("/api/v1/workflows/{workflow}")).await;
     walk.delete(&format!("/api/v1/sources/{source}")).await;
 
-    let all: BTreeSet<_> = operations().into_iter().collect();
-    let left: Vec<_> = all.difference(&walk.walked).collect();
-    assert!(left.is_empty(), "the walk does not come by {left:?}");
+    // A pool needs a node, and a stream of everything does not end: tests/it/pools and tests/it/events go there.
+    let elsewhere = [("PATCH", "/api/v1/pools/{name}"), ("GET", "/api/v1/events")];
+    let mut left: BTreeSet<_> = operations().into_iter().collect();
+    left.retain(|(method, path)| !walk.walked.contains(&(method.clone(), path.clone())));
+    let left: BTreeSet<_> = left.iter().map(|(method, path)| (method.as_str(), path.as_str())).collect();
+    assert_eq!(left, BTreeSet::from(elsewhere), "the walk comes by everything else");
     insta::assert_json_snapshot!("walk", walk.answers);
 }

@@ -58,7 +58,7 @@ impl Scene {
 /// Each action of the description, once. A new one is to be added here.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_change_leaves_one_row() {
-    let mut scene = Scene::new().await;
+    let mut scene = Box::pin(Scene::new()).await;
     let url = scene.api.source.url().to_owned();
     let new = json!({"source_type": "langflow", "url": url, "api_key": SOURCE_KEY, "name": "flow"});
     let (source, row) = scene.leaves("source.create", "POST", "/api/v1/sources", new.clone()).await;
