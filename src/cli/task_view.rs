@@ -17,7 +17,7 @@ const COLUMNS: [Column; 8] = [
     Keep("STATUS"),
     Drop("TRIES"),
     Drop("QUEUE"),
-    Keep("CREATED"),
+    Drop("CREATED"),
     Drop("DURATION"),
     Shrink("ERROR"),
 ];

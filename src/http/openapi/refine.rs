@@ -13,9 +13,6 @@ use crate::domain::task::TaskStatus;
 /// Paths that are answered without a key, see `http/mod.rs`.
 pub(in crate::http) const OPEN: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
 
-/// Paths that are answered from what this node knows of itself.
-const NO_DATABASE: [&str; 5] = ["/", "/api/v1/adapters", "/api/v1/workers", "/api/v1/workers/history", "/api/v1/pools"];
-
 /// Answers whose `id` other operations take as `id`: method and path, status, and the operations.
 const LINKS: &[(&str, &str, &str, &[&str])] = &[
     ("post", "/api/v1/sources", "201", &["get_sources_by_id", "patch_sources_by_id", "delete_sources_by_id"]),
@@ -172,6 +169,12 @@ fn parameter<'a>(operation: &'a mut Value, name: &str) -> &'a mut Value {
 /// Adds what holds for every operation of its kind: the key, and the refusals that no handler makes.
 fn complete(path: &str, method: &str, operation: &mut Value) {
     operation["operationId"] = operation_id(path, method).into();
+    if path == "/metrics" {
+        add_refusals(
+            operation,
+            &[("401", "ErrorBody", "The configuration asks for a key here, and it is missing or wrong")],
+        );
+    }
     if OPEN.contains(&path) {
         return;
     }
@@ -196,10 +199,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         )),
     };
     refusals.extend(forbidden.as_deref().map(|forbidden| ("403", "ErrorBody", forbidden)));
-    if !NO_DATABASE.contains(&path) {
-        let description = "The database is away, or the service stops; try again after Retry-After seconds";
-        refusals.push(("503", "ErrorBody", description));
-    }
+    // Also where the answer itself needs no database: the key may.
+    let away = "The database is away, or the service stops; try again after Retry-After seconds";
+    refusals.push(("503", "ErrorBody", away));
     if operation.get("requestBody").is_some() {
         refusals.extend([
             ("400", "ErrorBody", "The body broke off"),
@@ -208,11 +210,16 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             ("415", "ErrorBody", "The body is not said to be JSON"),
         ]);
     }
+    add_refusals(operation, &refusals);
+}
+
+/// Adds answers that the handler's own description does not have.
+fn add_refusals(operation: &mut Value, refusals: &[(&str, &str, &str)]) {
     for (status, schema, description) in refusals {
         let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
         let answer = json!({ "description": description, "content": { "application/json": { "schema": schema } } });
         if let Some(responses) = operation["responses"].as_object_mut() {
-            responses.entry(status).or_insert(answer);
+            responses.entry(*status).or_insert(answer);
         }
     }
 }

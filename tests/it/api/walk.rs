@@ -59,6 +59,7 @@ impl Walk {
             }
             Value::Array(items) => items.into_iter().map(|item| self.steady(item)).collect(),
             Value::String(text) if Uuid::parse_str(&text).is_ok() && text != simulate::FLOW_ID => "[id]".into(),
+            Value::String(text) if text.starts_with("spk_") => "[key]".into(),
             Value::String(text) if DateTime::parse_from_rfc3339(&text).is_ok() => "[time]".into(),
             Value::String(text) => {
                 let host = self.api.source.url().trim_start_matches("http://").to_owned();

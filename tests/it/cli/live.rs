@@ -88,6 +88,14 @@ fn words_of(text: &str) -> String {
         }
     };
     let words = text.split(' ').map(word).collect::<Vec<_>>().join(" ");
+    // Which machine it was, and how long it took.
+    let words = match words.split_once(" began on ") {
+        Some((before, _)) => format!("{before} began on HOST."),
+        None => match words.split_once(" completed after ") {
+            Some((before, _)) => format!("{before} completed after SECONDS."),
+            None => words,
+        },
+    };
     // How long ago a time was.
     words.split_once("TIME (").map_or(words.clone(), |(before, _)| format!("{before}TIME"))
 }

@@ -26,6 +26,8 @@ async fn a_pool_grows_and_shrinks_under_load_and_every_task_runs_once() {
     let steps = async {
         stage.until_some_completed(40).await;
         let grown = node.resize(json!({"workers": 5})).await;
+        let row = node.get("/api/v1/audit?action=pool.resize").await["items"][0].clone();
+        assert_eq!((&row["entity_id"], &row["summary"]["changed"]), (&json!("celery"), &json!({"workers": 5})));
         assert_eq!((&grown["workers"], &grown["threads"]), (&json!(5), &json!(4)), "{grown}");
         assert_eq!(grown["configured"], json!({"workers": 2, "threads": 4}));
         assert_eq!((&grown["kept_on_restart"], grown["ready"].as_u64()), (&json!(false), Some(2)), "{grown}");
