@@ -93,6 +93,23 @@ pub(super) fn target(remote: &Remote, environment: &Environment) -> Result<Targe
     Ok(Target { url, api_key: api_key.filter(|key| !key.expose().is_empty()) })
 }
 
+/// The service, after a command that has no `--url` of its own.
+#[derive(Args, Debug)]
+pub(super) struct ServiceRemote {
+    /// The service's address
+    #[arg(id = "service_url", long = "url", value_name = "URL", help_heading = "Service")]
+    url: Option<String>,
+    /// The service's key
+    #[arg(id = "service_key", long = "api-key", value_name = "KEY", value_parser = secret, help_heading = "Service")]
+    api_key: Option<Secret>,
+}
+
+impl ServiceRemote {
+    pub(super) fn remote(&self) -> Remote {
+        Remote { url: self.url.clone(), api_key: self.api_key.clone() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

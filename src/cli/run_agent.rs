@@ -3,9 +3,8 @@
 use clap::Args;
 use serde_json::{Map, json};
 
-use super::connection::Remote;
+use super::connection::{Remote, ServiceRemote};
 use super::render::field;
-use super::sources::ListRemote;
 use super::{Error, Session, resolve, submit};
 use crate::domain::source::SourceKind;
 
@@ -23,7 +22,7 @@ pub(super) struct RunAgentArgs {
     #[arg(short, long, value_name = "ID")]
     session_id: Option<String>,
     #[command(flatten)]
-    remote: ListRemote,
+    remote: ServiceRemote,
 }
 
 impl RunAgentArgs {

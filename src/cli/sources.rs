@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::client::Answer;
-use super::connection::{Remote, secret};
+use super::connection::{Remote, ServiceRemote, secret};
 use super::render::{field, relative, short_ids, time};
 use super::run_agent::RunAgentArgs;
 use super::table::Column::{Drop, Keep, Shrink};
@@ -62,7 +62,7 @@ pub(super) struct ListArgs {
     #[arg(long)]
     offset: Option<u64>,
     #[command(flatten)]
-    remote: ListRemote,
+    remote: ServiceRemote,
 }
 
 /// What to change of a source. `--url` and `--api-key` are the source's here.
@@ -99,31 +99,14 @@ pub(super) struct DeleteArgs {
     #[arg(short, long)]
     force: bool,
     #[command(flatten)]
-    remote: ListRemote,
+    remote: ServiceRemote,
 }
 
 /// Nothing but the service.
 #[derive(Args, Debug)]
 pub(super) struct AdaptersArgs {
     #[command(flatten)]
-    remote: ListRemote,
-}
-
-/// The service, after a command that has no `--url` of its own.
-#[derive(Args, Debug)]
-pub(super) struct ListRemote {
-    /// The service's address
-    #[arg(id = "service_url", long = "url", value_name = "URL", help_heading = "Service")]
-    url: Option<String>,
-    /// The service's key
-    #[arg(id = "service_key", long = "api-key", value_name = "KEY", value_parser = secret, help_heading = "Service")]
-    api_key: Option<Secret>,
-}
-
-impl ListRemote {
-    pub(super) fn remote(&self) -> Remote {
-        Remote { url: self.url.clone(), api_key: self.api_key.clone() }
-    }
+    remote: ServiceRemote,
 }
 
 impl Command {
