@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp
+.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ docs: ## documentation, warnings as errors
 fuzz: setup ## search for answers that the OpenAPI document does not describe (schemathesis, from PyPI)
 	cargo build --locked
 	scripts/with-service.sh scripts/fuzz.sh
+
+load-test: setup ## run the scaling guide's load test: 1000 tasks by 50 clients
+	cargo build --locked
+	scripts/with-service.sh bash -c '"$$SPARK" load-test "$$FLOW_ID" --tasks 1000 --clients 50'
 
 test-mcp: setup ## let an MCP client drive the service (automagik-tools, from PyPI)
 	cargo build --locked

@@ -18,6 +18,7 @@ mod event_stream;
 mod follow;
 mod json_text;
 mod keys;
+mod load_test;
 mod occurrences;
 mod output;
 mod progress;
@@ -113,6 +114,8 @@ enum Command {
     Audit(connection::Group<audit::Command>),
     /// What waits for workers, and pausing it
     Queues(connection::Group<queues::Command>),
+    /// Put load on the service: many runs of a workflow, and how long they took
+    LoadTest(load_test::LoadTestArgs),
     /// The database's schema
     #[command(subcommand)]
     Db(db::Command),
@@ -216,6 +219,9 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Queues(group) => {
             with_service(&remote.or(group.remote()), out, async |session| queues::run(&session, group.command).await)
+        }
+        Command::LoadTest(args) => {
+            with_service(&remote.or(args.remote()), out, async |session| load_test::run(&session, args).await)
         }
         Command::Db(command) => db::run(&out, command),
         Command::Config(command) => config::run(&out, command),

@@ -4,6 +4,7 @@ mod commands;
 mod completion;
 mod daemon;
 mod live;
+mod load_test;
 mod logs;
 mod many;
 mod operations;
