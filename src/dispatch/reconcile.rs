@@ -1,7 +1,7 @@
 //! Finding what was lost: ids that vanished from mailboxes, attempts whose node or claim vanished, attempts that no
 //! longer count. Every rule may be applied at any time and as often as one likes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Dispatch, Error};
@@ -118,11 +118,17 @@ impl Dispatch {
         if self.ends.waiting() > ENDS_BEFORE_SWEEP {
             return Ok(0);
         }
+        // Looked up after the query: what begins meanwhile is in flight before PostgreSQL has it running.
         let running = self.inner.store.running_of(self.inner.node).await?;
-        // Looked up after the query: an attempt that ended in between is no longer in flight, and giving it back
-        // changes nothing, for its task does not run any more.
-        let unknown: Vec<Attempt> =
+        let mut unknown: Vec<Attempt> =
             running.into_iter().filter(|attempt| !self.inner.in_flight.contains(attempt.task)).collect();
+        if unknown.is_empty() {
+            return Ok(0);
+        }
+        // An attempt that ended between the two looks is in flight no more, but it does not run any more either.
+        let running = self.inner.store.running_of(self.inner.node).await?;
+        let running: HashSet<_> = running.iter().map(|attempt| (attempt.task, attempt.number)).collect();
+        unknown.retain(|attempt| running.contains(&(attempt.task, attempt.number)));
         let count = unknown.len();
         for attempt in unknown {
             // The answer to its claim was lost, so it never ran.

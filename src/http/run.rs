@@ -108,7 +108,7 @@ pub(super) async fn run(
         Err(_) => submit(&state, draft.of(resolve(&state, &workflow).await?), key).await?,
     };
     match wait {
-        Some(seconds) if seconds > 0 => finished(&state, task.id, Duration::from_secs(seconds.unsigned_abs())).await,
+        Some(seconds) if seconds > 0 => finished(&state, task, Duration::from_secs(seconds.unsigned_abs())).await,
         _ => Ok(Json(task)),
     }
 }
@@ -164,16 +164,25 @@ async fn submit(state: &ApiState, task: NewTask, key: Option<String>) -> Result<
     }
 }
 
-/// Waits until a task has ended, the time is up or the service stops, and shows it as it is then.
-async fn finished(state: &ApiState, id: TaskId, limit: Duration) -> Result<Json<Task>, Error> {
-    let events = state.dispatch.events();
+/// Waits until a task has ended, the time is up or the service stops, and shows it as it is then. The task is accepted:
+/// while the database is away it is shown as it was seen last, for an error would make the caller send it again.
+async fn finished(state: &ApiState, mut seen: Task, limit: Duration) -> Result<Json<Task>, Error> {
+    let (events, id) = (state.dispatch.events(), seen.id);
     let mut watch = events.watch(id);
     let mut time_is_up = pin!(sleep(limit));
     let mut is_over = false;
     loop {
-        let task = state.store.task(id).await?.ok_or(Error::NotFound("Task"))?;
-        if is_over || task.is_final() {
-            return Ok(Json(task.into()));
+        match state.store.task(id).await {
+            Ok(Some(task)) => {
+                is_over |= task.is_final();
+                seen = task.into();
+            }
+            Ok(None) => return Err(Error::NotFound("Task")),
+            Err(error) if error.is_transient() => log::debug!("task {id} can't be seen now: {error}"),
+            Err(error) => return Err(error.into()),
+        }
+        if is_over {
+            return Ok(Json(seen));
         }
         tokio::select! {
             () = watch.end() => {}

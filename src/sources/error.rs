@@ -50,6 +50,21 @@ impl Error {
         matches!(self, Self::Unreachable(_))
     }
 
+    /// The error with another text.
+    pub(super) fn map_text(self, change: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Unsupported(_) | Self::Key => self,
+            Self::Adapter(text) => Self::Adapter(change(text)),
+            Self::Url(text) => Self::Url(change(text)),
+            Self::Unreachable(text) => Self::Unreachable(change(text)),
+            Self::Unauthorized(text) => Self::Unauthorized(change(text)),
+            Self::NotFound(text) => Self::NotFound(change(text)),
+            Self::WrongServer { expected, answer } => Self::WrongServer { expected, answer: change(answer) },
+            Self::Answer(text) => Self::Answer(change(text)),
+            Self::Client(text) => Self::Client(change(text)),
+        }
+    }
+
     /// Stable name of the reason.
     pub fn code(&self) -> &'static str {
         match self {

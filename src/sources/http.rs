@@ -17,6 +17,7 @@ use self::answer::{Said, Verdict, nothing_at};
 use self::key::Key;
 use super::call::CallError;
 use super::client::{Body, Request};
+use super::discreet::Secrets;
 use super::{Error, HttpClient, RunRequest, WorkflowSource, detail};
 use crate::domain::adapter::{
     self, Accept, Adapter, Adapters, Call, FillError, FixedFlow, Flows, Listed, Poll, PollPlace, Validate, Values,
@@ -40,7 +41,13 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(endpoint: &Endpoint, http: HttpClient, adapters: &Adapters) -> Result<Self, Error> {
+    /// Adds to `secrets` the forms in which its adapter has the key sent.
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        http: HttpClient,
+        adapters: &Adapters,
+        secrets: &mut Secrets,
+    ) -> Result<Self, Error> {
         let name = endpoint.adapter.as_deref().ok_or_else(|| {
             Error::Adapter(format!("the source names no adapter: give it one of {}", adapters.names()))
         })?;
@@ -55,7 +62,7 @@ impl Http {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or_else(|| Error::Url("the source's url must be like http://host:8080/base".to_owned()))?;
-        let key = Key::new(adapter.auth.as_ref(), &endpoint.api_key, name)?;
+        let key = Key::new(adapter.auth.as_ref(), &endpoint.api_key, name, secrets)?;
         Ok(Self { adapter: Arc::clone(adapter), base, key, http })
     }
 
@@ -108,7 +115,7 @@ impl Http {
             body: body.transpose()?,
             timeout,
         };
-        self.http.call(request).await.map_err(|error| self.hide(error))
+        self.http.call(request).await
     }
 
     /// A management call, whose answer must be JSON.
@@ -120,21 +127,7 @@ impl Http {
     ) -> Result<Box<RawValue>, CallError> {
         let body = self.call(call, values, more, Some(self.http.request_timeout())).await?;
         let body = String::from_utf8_lossy(&body).into_owned();
-        answer::json(body).map_err(|why| self.unusable(why))
-    }
-
-    fn unusable(&self, why: String) -> CallError {
-        CallError::Unusable(self.key.hide(why))
-    }
-
-    /// The error without the key, which a server may repeat.
-    fn hide(&self, error: CallError) -> CallError {
-        match error {
-            CallError::Status { status, text, retry_after } => {
-                CallError::Status { status, text: self.key.hide(text), retry_after }
-            }
-            other => other,
-        }
+        answer::json(body).map_err(CallError::Unusable)
     }
 
     async fn check(&self, validate: &Validate) -> Result<Value, CallError> {
@@ -155,7 +148,7 @@ impl Http {
         if let Some(place) = &validate.expect
             && place.find(&answer).is_none()
         {
-            return Err(self.unusable(nothing_at("value", place, &answer)));
+            return Err(CallError::Unusable(nothing_at("value", place, &answer)));
         }
         let version = validate.version.as_ref().and_then(|place| place.text(&answer));
         Ok(version.map_or_else(|| json!({}), |version| json!({ "version": version })))
@@ -168,7 +161,7 @@ impl Http {
         for _ in 0..MAX_PAGES {
             let more = listed.next.as_ref().and_then(|next| Some((next.query.as_str(), cursor.as_deref()?)));
             let page = self.ask(&listed.list, &Values::default(), more).await?;
-            flows.extend(answer::flows(&page, listed).map_err(|why| self.unusable(why))?);
+            flows.extend(answer::flows(&page, listed).map_err(CallError::Unusable)?);
             let next = listed.next.as_ref().and_then(|next| next.pointer.text(&page)).filter(|next| !next.is_empty());
             // A server that names the same page again would be asked for ever.
             if next.is_none() || next == cursor {
@@ -190,7 +183,7 @@ impl Http {
             other => other.into(),
         })?;
         let flow = place.find(&answer).and_then(|json| answer::flow(json, listed));
-        flow.ok_or_else(|| self.unusable(nothing_at("flow with an id", place, &answer)).into())
+        flow.ok_or_else(|| CallError::Unusable(nothing_at("flow with an id", place, &answer)).into())
     }
 
     async fn try_run(&self, run: &RunRequest) -> Result<Answer, Failure> {
@@ -226,10 +219,8 @@ impl Http {
         loop {
             tokio::time::sleep(wait).await;
             wait = poll.every;
-            let said = match self.http.get(asked.0.clone(), &asked.1).await {
-                Ok(body) => answer::read(body, Accept::default()).map_err(CallError::Unusable),
-                Err(error) => Err(self.hide(error)),
-            };
+            let said = self.http.get(asked.0.clone(), &asked.1).await;
+            let said = said.and_then(|body| answer::read(body, Accept::default()).map_err(CallError::Unusable));
             match said.map(|said| answer::judge(said, &self.adapter.run, false)) {
                 Ok(Verdict::Done(answer)) => return Ok(answer),
                 Ok(Verdict::Failed(why)) => return Err(failed(&why)),
@@ -306,7 +297,7 @@ impl WorkflowSource for Http {
             (Some(validate), _) => Ok(self.check(validate).await?),
             (None, Flows::Listed(listed)) => {
                 let page = self.ask(&listed.list, &Values::default(), None).await?;
-                answer::flows(&page, listed).map_err(|why| self.unusable(why))?;
+                answer::flows(&page, listed).map_err(CallError::Unusable)?;
                 Ok(json!({}))
             }
             (None, Flows::Fixed(_)) => Ok(json!({})),
@@ -334,10 +325,7 @@ impl WorkflowSource for Http {
     async fn run(&self, run: &RunRequest) -> Outcome {
         match self.try_run(run).await {
             Ok(answer) => Outcome::Completed(answer),
-            Err(mut failure) => {
-                failure.message = self.key.hide(failure.message);
-                Outcome::Failed(failure)
-            }
+            Err(failure) => Outcome::Failed(failure),
         }
     }
 }

@@ -4,6 +4,7 @@ mod agents;
 mod call;
 mod client;
 mod detail;
+mod discreet;
 mod error;
 mod hive;
 mod http;
@@ -18,6 +19,8 @@ use crate::domain::adapter::Adapters;
 use crate::domain::outcome::Outcome;
 use crate::domain::source::{Endpoint, SourceKind};
 use crate::domain::workflow::RemoteFlow;
+
+use discreet::{Discreet, Secrets};
 
 pub use client::{HttpClient, HttpOptions};
 pub use error::Error;
@@ -61,10 +64,12 @@ pub struct RunRequest {
 /// # Errors
 /// A kind that nothing speaks to; an adapter that is not there; a url or a key that no request can carry.
 pub fn connect(endpoint: Endpoint, http: HttpClient, adapters: &Adapters) -> Result<Box<dyn WorkflowSource>, Error> {
-    match endpoint.kind {
-        SourceKind::Http => Ok(Box::new(http::Http::new(&endpoint, http, adapters)?)),
-        SourceKind::Langflow => Ok(Box::new(langflow::Langflow::new(&endpoint, http)?)),
-        SourceKind::AutomagikHive => Ok(Box::new(hive::Hive::new(&endpoint, http)?)),
-        SourceKind::AutomagikAgents => Ok(Box::new(agents::Agents::new(&endpoint, http)?)),
-    }
+    let mut secrets = Secrets::of(&endpoint.api_key);
+    let source: Box<dyn WorkflowSource> = match endpoint.kind {
+        SourceKind::Http => Box::new(http::Http::new(&endpoint, http, adapters, &mut secrets)?),
+        SourceKind::Langflow => Box::new(langflow::Langflow::new(&endpoint, http)?),
+        SourceKind::AutomagikHive => Box::new(hive::Hive::new(&endpoint, http)?),
+        SourceKind::AutomagikAgents => Box::new(agents::Agents::new(&endpoint, http)?),
+    };
+    Ok(Box::new(Discreet { source, secrets }))
 }

@@ -21,6 +21,11 @@ const MIGRATION_LOCK: i64 = 0x5350_4152_4b4d_4947;
 /// service does) would otherwise keep it waiting for ever, and everybody else behind it.
 const LOCK_LIMIT: &str = "SET lock_timeout = '5s'";
 
+/// The third migration once made an index that a database of the Python service may not bear; the sixth makes it now. A
+/// database that took the former text is where it should be, and the sixth exchanges the index.
+const FORMER_V3: &str =
+    "UPDATE refinery_schema_history SET checksum = $1 WHERE version = 3 AND checksum = '12919157187412761607'";
+
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
                      workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes, api_keys, \
@@ -68,7 +73,13 @@ async fn upgrade_locked(client: &mut Client, timezone: Tz) -> Result<Upgraded, E
         }
     }
     client.batch_execute(LOCK_LIMIT).await?;
-    let report = embedded::migrations::runner().run_async(client).await.map_err(migration_error)?;
+    let runner = embedded::migrations::runner();
+    if applied_version(client).await?.is_some()
+        && let Some(third) = runner.get_migrations().iter().find(|migration| migration.version() == 3)
+    {
+        client.execute_typed(FORMER_V3, &[(&third.checksum().to_string(), Type::TEXT)]).await?;
+    }
+    let report = runner.run_async(client).await.map_err(migration_error)?;
     upgraded.applied = report.applied_migrations().iter().map(ToString::to_string).collect();
     if takeover::is_pending(client).await? {
         upgraded.taken_over = Some(takeover::take_over(client, timezone).await?);

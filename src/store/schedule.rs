@@ -256,9 +256,13 @@ impl Store {
             let mut schedule = write(&transaction, &sql, id, &draft).await?;
             let now = clock::now();
             let (mut tasks, mut cancelled) = (Vec::new(), Vec::new());
+            let was_paused = former.status == ScheduleStatus::Paused.as_str();
             if draft.status == ScheduleStatus::Paused {
-                cancelled = call_off(&transaction, id, now).await?;
-            } else if former.status == ScheduleStatus::Paused.as_str() {
+                // What waits of one that was paused before was asked for by hand since.
+                if !was_paused {
+                    cancelled = call_off(&transaction, id, now).await?;
+                }
+            } else if was_paused {
                 let fired = fire_resumed(&transaction, id, now, &fire).await?;
                 if fired.schedules > 0 {
                     let sql = format!("SELECT {COLUMNS} FROM schedules WHERE id = $1");

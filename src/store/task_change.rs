@@ -41,6 +41,10 @@ pub struct Repended {
 /// One task, held until the statement ends; parameter 2 is its id.
 const ONE: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at FROM tasks t WHERE t.id = $2 FOR UPDATE";
 
+// Both statements name the states that they leave where they take the locks. The update itself must not name them again:
+// it looks rows up as they were when the statement began, and one that moved on while its lock was waited for would be
+// passed over, though its log and its history tell of the change already.
+
 /// Calls off those of the tasks that `old` selects that have not ended, at the time that is parameter 1. What nothing
 /// else tells of goes into the log.
 pub(super) fn cancel(old: &str, returning: &str) -> String {
@@ -57,7 +61,7 @@ pub(super) fn cancel(old: &str, returning: &str) -> String {
             INSERT INTO task_logs (id, task_id, level, message, created_at)
             SELECT gen_random_uuid(), id, 'info', 'Cancelled by hand while it was ' || status || '.', $1 FROM old)
         UPDATE tasks t SET status = 'cancelled', finished_at = $1, updated_at = $1, next_retry_at = NULL, node_id = NULL
-          FROM old WHERE t.id = old.id AND t.status = old.status
+          FROM old WHERE t.id = old.id
         RETURNING {returning}"
     )
 }
@@ -71,7 +75,7 @@ pub(super) fn retry(old: &str, returning: &str) -> String {
             SELECT gen_random_uuid(), id, 'info', 'Made pending by hand; it was ' || status || '.', $1 FROM old)
         UPDATE tasks t SET status = 'pending', failures = 0, lost = 0, pending_at = $1, updated_at = $1, error = NULL,
                next_retry_at = NULL, started_at = NULL, finished_at = NULL, node_id = NULL, expires_at = NULL
-          FROM old WHERE t.id = old.id AND t.status = old.status
+          FROM old WHERE t.id = old.id
         RETURNING {returning}"
     )
 }

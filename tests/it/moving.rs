@@ -1,6 +1,7 @@
 //! Moving over from Python automagik-spark: its databases, recorded from that project's own migrations and models
 //! (tests/fixtures/python/README.md), upgraded in place.
 
+mod earlier;
 mod kept;
 mod keys;
 mod refused;

@@ -1,44 +1,32 @@
-//! A source's key: how an adapter has it sent, and how it is kept out of every text that is shown.
-
-use std::fmt::Write as _;
+//! A source's key, as an adapter has it sent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use url::Url;
-use url::form_urlencoded::byte_serialize;
 
 use crate::domain::adapter::Auth;
 use crate::domain::source::Secret;
 use crate::sources::Error;
-
-/// What stands for a secret.
-const MASK: &str = "***";
-/// How a text ends that was cut.
-const CUT: &str = "...";
-/// Less of a key than this, at the end of a text that was cut, tells nothing.
-const TELLING: usize = 3;
+use crate::sources::discreet::Secrets;
 
 /// A key, ready to be sent.
 pub(super) struct Key {
     pub(super) header: Option<(HeaderName, HeaderValue)>,
     parameter: Option<(String, String)>,
-    /// The key in every form in which a server may repeat it.
-    secrets: Vec<String>,
 }
 
 impl Key {
-    /// The key as an adapter has it sent.
+    /// The key as an adapter has it sent; what is made of it for that joins the secrets.
     ///
     /// # Errors
     /// There is a key and the adapter does not say how to send it, or it can't be sent that way.
-    pub(super) fn new(auth: Option<&Auth>, key: &Secret, adapter: &str) -> Result<Self, Error> {
-        let mut sent = Self { header: None, parameter: None, secrets: Vec::new() };
+    pub(super) fn new(auth: Option<&Auth>, key: &Secret, adapter: &str, secrets: &mut Secrets) -> Result<Self, Error> {
+        let mut sent = Self { header: None, parameter: None };
         let key = key.expose();
         if key.is_empty() {
             return Ok(sent);
         }
-        sent.add_secret(key);
         match auth {
             None => {
                 let message = format!(
@@ -64,15 +52,13 @@ impl Key {
                     }
                 };
                 if let Some((_, password)) = pair.split_once(':') {
-                    sent.add_secret(password);
+                    secrets.add(password);
                 }
                 let encoded = STANDARD.encode(&pair);
-                sent.add_secret(&encoded);
+                secrets.add(&encoded);
                 sent.header = Some((AUTHORIZATION, secret_value(&format!("Basic {encoded}"))?));
             }
         }
-        // The longest first: what is left of it would not be found any more.
-        sent.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Ok(sent)
     }
 
@@ -82,46 +68,6 @@ impl Key {
             url.query_pairs_mut().append_pair(name, key);
         }
     }
-
-    fn add_secret(&mut self, secret: &str) {
-        let json = serde_json::Value::from(secret).to_string();
-        let mut percent = String::new();
-        for byte in secret.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                percent.push(char::from(byte));
-            } else {
-                // Writing to a String does not fail.
-                let _ = write!(percent, "%{byte:02X}");
-            }
-        }
-        let form: String = byte_serialize(secret.as_bytes()).collect();
-        for text in [secret.to_owned(), json.trim_matches('"').to_owned(), form, percent] {
-            if !text.is_empty() && !self.secrets.contains(&text) {
-                self.secrets.push(text);
-            }
-        }
-    }
-
-    /// A text without the key. Servers repeat what they were sent; where the text was cut, also a part of it.
-    pub(super) fn hide(&self, mut text: String) -> String {
-        for secret in &self.secrets {
-            if text.contains(secret.as_str()) {
-                text = text.replace(secret, MASK);
-            }
-        }
-        let Some(kept) = text.strip_suffix(CUT) else { return text };
-        let tail = self.secrets.iter().filter_map(|secret| tail_of(kept, secret)).max();
-        match tail {
-            Some(length) => format!("{}{MASK}{CUT}", &kept[..kept.len() - length]),
-            None => text,
-        }
-    }
-}
-
-/// How much of a secret's beginning stands at the end of a text.
-fn tail_of(text: &str, secret: &str) -> Option<usize> {
-    let ends = secret.char_indices().map(|(at, _)| at).filter(|at| *at >= TELLING);
-    ends.filter(|at| text.ends_with(&secret[..*at])).max()
 }
 
 fn secret_value(text: &str) -> Result<HeaderValue, Error> {
@@ -135,7 +81,7 @@ mod tests {
     use super::*;
 
     fn key(auth: &Auth, key: &str) -> Key {
-        Key::new(Some(auth), &Secret::new(key), "x").expect("a key")
+        Key::new(Some(auth), &Secret::new(key), "x", &mut Secrets::default()).expect("a key")
     }
 
     fn header(auth: &Auth, text: &str) -> String {
@@ -161,22 +107,16 @@ mod tests {
         for (auth, secret) in
             [(Some(&header), "hush\nhush"), (None, "hush"), (Some(&Auth::Basic { user: None }), "hush")]
         {
-            let error = Key::new(auth, &Secret::new(secret), "mine").err().expect("refused");
+            let error = Key::new(auth, &Secret::new(secret), "mine", &mut Secrets::default()).err().expect("refused");
             assert!(!error.to_string().contains("hush"), "{error}");
         }
     }
 
     #[test]
-    fn the_key_is_taken_out_of_texts_in_every_form() {
-        let sent = key(&Auth::Query { name: "k".to_owned() }, "s3 \"cret/x");
-        for form in ["s3 \"cret/x", "s3+%22cret%2Fx", "s3%20%22cret%2Fx", "s3 \\\"cret/x"] {
-            assert_eq!(sent.hide(format!("at /a?k={form}: no")), "at /a?k=***: no");
-        }
-        assert_eq!(sent.hide("the key s3 \"cr...".to_owned()), "the key ***...");
-        assert_eq!(sent.hide("is it s3...".to_owned()), "is it s3...");
-        let basic = key(&Auth::Basic { user: None }, "user:pass-word");
-        assert_eq!(basic.hide("user:pass-word pass-word dXNlcjpwYXNzLXdvcmQ=".to_owned()), "*** *** ***");
-        let none = Key::new(None, &Secret::default(), "x").expect("no key");
-        assert_eq!(none.hide("as it is...".to_owned()), "as it is...");
+    fn what_http_basic_makes_of_a_key_is_a_secret_too() {
+        let key = Secret::new("user:pass-word");
+        let mut secrets = Secrets::of(&key);
+        Key::new(Some(&Auth::Basic { user: None }), &key, "x", &mut secrets).expect("a key");
+        assert_eq!(secrets.hide("user:pass-word pass-word dXNlcjpwYXNzLXdvcmQ=".to_owned()), "*** *** ***");
     }
 }

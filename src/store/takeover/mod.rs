@@ -30,7 +30,9 @@ const IS_PENDING: &str = "SELECT EXISTS (SELECT FROM takeovers WHERE finished_at
                               OR EXISTS (SELECT FROM schedules WHERE NOT is_ours)";
 const AGAIN: &str = "INSERT INTO takeovers (schema_version)
     SELECT 'as taken over before' WHERE NOT EXISTS (SELECT FROM takeovers WHERE finished_at IS NULL)";
-const IS_FIRST: &str = "SELECT NOT EXISTS (SELECT FROM takeovers WHERE finished_at IS NOT NULL)";
+/// Only the migration that finds a Python service's tables leaves a takeover to be done. Whatever else comes to be taken
+/// over is in a database that is ours: it may hold tasks of ours that wait for a time of theirs.
+const IS_FIRST: &str = "SELECT EXISTS (SELECT FROM takeovers WHERE finished_at IS NULL)";
 
 /// What every step needs.
 struct Step<'a> {
@@ -64,8 +66,8 @@ pub(super) async fn is_pending(client: &Client) -> Result<bool, Error> {
 /// Takes over what waits for it. `timezone` is that of the Python service's cron schedules.
 pub(super) async fn take_over(client: &mut Client, timezone: Tz) -> Result<TakenOver, Error> {
     let transaction = client.transaction().await?;
-    transaction.execute_typed(AGAIN, &[]).await?;
     let is_first = transaction.query_typed_one(IS_FIRST, &[]).await?.try_get(0)?;
+    transaction.execute_typed(AGAIN, &[]).await?;
     let row = transaction.query_typed_one(PENDING, &[]).await?;
     let (id, version): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let step = Step { transaction: &transaction, id, now: clock::now(), is_first };

@@ -154,6 +154,39 @@ async fn a_task_that_is_held_delays_only_itself() {
     assert_eq!(counts(&tally), [20, 20, 0]);
 }
 
+/// A task moves on while a change waits for its row: what counts is the state that it is in when its turn comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_waited_for_a_row_sees_what_it_has_become() {
+    for (from, to, path) in
+        [("pending", "running", "cancel"), ("running", "retrying", "cancel"), ("failed", "cancelled", "retry")]
+    {
+        let api = TestApi::start().await;
+        let workflow = api.add_workflow().await;
+        make(&api, &workflow, from, 1).await;
+        let task: uuid::Uuid = api.sql.query_one("SELECT id FROM tasks", &[]).await.unwrap().get(0);
+        let (mut holder, connection) =
+            tokio_postgres::connect(&api.servers.database_url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let url = format!("/api/v1/tasks/{task}/{path}");
+        let held = holder.transaction().await.unwrap();
+        held.execute("UPDATE tasks SET status = $1", &[&to]).await.unwrap();
+        let (changed, ()) = tokio::join!(api.post(&url, json!({})), async {
+            let waits =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            until("the change waits", Duration::from_secs(10), async || {
+                (api.sql.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 1).then_some(())
+            })
+            .await;
+            held.commit().await.unwrap();
+        });
+        let now = if path == "retry" { "pending" } else { "cancelled" };
+        assert_eq!(changed.expect(200)["status"], now, "{from} -> {to}");
+        let notes = api.sql.query("SELECT message FROM task_logs", &[]).await.unwrap();
+        assert!(notes.len() == 1 && notes[0].get::<_, &str>(0).contains(to), "{notes:?}");
+        assert_eq!(api.count("task_attempts").await, i64::from(to == "running"), "only an attempt that ran has ended");
+    }
+}
+
 /// Two who cancel, one who retries and one who claims at the same time: nobody fails, and every task is in one state.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn changes_at_the_same_time_do_not_stop_each_other() {

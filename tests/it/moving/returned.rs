@@ -1,6 +1,9 @@
 //! Going back: the Python service can work on the upgraded database, and coming again takes over what it did.
 
+use std::time::Duration;
+
 use super::{NEWEST, id, rows, run, stage, upgrade};
+use crate::harness::stage::Stage;
 
 /// What SQLAlchemy sends for a new schedule and a new task: every column of its models, none of ours.
 fn python_writes() -> String {
@@ -47,4 +50,22 @@ async fn the_python_service_still_writes_and_coming_again_takes_its_rows_over() 
         assert_eq!(stage.count(delayed).await, 1, "a task of ours that waits for its time is none that was forgotten");
         assert_eq!(upgrade(&stage).await, Default::default());
     }
+}
+
+/// A row that somebody wrote by hand, or a node of an older version, must not make a database of ours a stranger's.
+#[tokio::test]
+async fn a_schedule_that_is_not_ours_in_a_database_that_always_was_costs_no_task() {
+    let stage = Stage::new(Duration::ZERO).await;
+    run(
+        &stage,
+        "INSERT INTO workflows (id, name, source, remote_flow_id) VALUES (gen_random_uuid(), 'w', 's', 'f');
+         INSERT INTO tasks (id, workflow_id, input_data, created_at, updated_at, pending_at, status)
+         SELECT gen_random_uuid(), id, '{}', now() - interval '9 days', now() - interval '9 days',
+                now() + interval '1 day', 'pending' FROM workflows;
+         INSERT INTO schedules (id, workflow_id, schedule_type, schedule_expr)
+         SELECT gen_random_uuid(), id, 'interval', '1h' FROM workflows",
+    )
+    .await;
+    upgrade(&stage).await.taken_over.expect("a schedule that is not ours");
+    assert_eq!(stage.count("SELECT count(*) FROM tasks WHERE status = 'pending'").await, 1, "it waits for its time");
 }
