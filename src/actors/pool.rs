@@ -7,7 +7,7 @@
 //! - An executor that nears `max_tasks_per_child` gets a *spare*: its replacement, started but not yet serving. When it
 //!   has had its share and the spare is ready, they change places in one step, so capacity never dips. The same where
 //!   its child's memory passes the ceiling.
-//! - A pool may get other measures while it runs, see [`scale`].
+//! - A pool may get other measures while it runs, see `scale.rs`.
 //! - Draining finishes what runs and takes nothing new.
 
 mod event;

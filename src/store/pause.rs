@@ -16,7 +16,7 @@ const MOST: i64 = 1_000;
 pub enum Paused {
     /// The queue is paused.
     Done,
-    /// [So many](MOST) others are.
+    /// As many others as may be are.
     TooMany,
 }
 
