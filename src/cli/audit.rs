@@ -80,10 +80,12 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
     Ok(())
 }
 
-/// A summary in a line: `name=flow url=http://h (api_key)`.
+/// A summary in a line: `name=flow url=http://h (api_key)`. What was asked for comes first.
 fn what(summary: &Value) -> String {
     let mut words = Vec::new();
-    for (name, value) in summary.as_object().into_iter().flatten() {
+    let (asked, told): (Vec<_>, Vec<_>) =
+        summary.as_object().into_iter().flatten().partition(|(name, _)| ["changed", "filter"].contains(&name.as_str()));
+    for (name, value) in asked.into_iter().chain(told) {
         match value {
             Value::Object(fields) => words.extend(fields.iter().map(|(name, value)| format!("{name}={}", text(value)))),
             Value::Array(names) => words.push(format!("({})", names.iter().map(text).collect::<Vec<_>>().join(", "))),
@@ -102,7 +104,7 @@ mod tests {
     #[test]
     fn a_summary_fits_a_line() {
         let summary = json!({"status": "active", "changed": {"name": "flow", "priority": 3}, "not_shown": ["api_key"]});
-        assert_eq!(what(&summary), "status=active name=flow priority=3 (api_key)");
+        assert_eq!(what(&summary), "name=flow priority=3 status=active (api_key)");
         assert_eq!(what(&Value::Null), "");
     }
 }

@@ -130,7 +130,7 @@ fn line(id: &str, status: &str, task: &Value) -> String {
         "failed" | "retrying" => format!("  {}", text(task, "error")),
         _ => String::new(),
     };
-    format!("{time}  task {short}  {status:<9}{more}")
+    format!("{time}  task {short}  {status:<9}{more}").trim_end().to_owned()
 }
 
 fn text(value: &Value, field: &str) -> String {

@@ -60,7 +60,7 @@ pub(super) async fn run(session: &Session, args: OccurrencesArgs) -> Result<(), 
         ]
     });
     let columns = [Keep("DUE"), Drop("WHEN"), Keep("STATUS"), Keep("TASK"), Keep("TASK STATUS"), Shrink("REASON")];
-    session.out.rows(&columns, rows.collect(), "no occurrences yet")?;
+    session.out.rows(&columns, rows.collect(), "no occurrences")?;
     session.out.page_hint(&answer);
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
 }
 
 fn waiting(queue: &Value) -> String {
-    format!("{} tasks wait, {} run", field(queue, "depth"), field(queue, "running"))
+    format!("{} waiting, {} running", field(queue, "depth"), field(queue, "running"))
 }
 
 async fn list(session: &Session) -> Result<(), Error> {

@@ -107,11 +107,11 @@ fn fields_read(kind: &Kind) -> String {
     if kind.names.is_empty() { "id".to_owned() } else { format!("id, {}", kind.names.join(" or ")) }
 }
 
+/// An id and what tells a person which thing it is; several sources may have the same name.
 fn describe(item: &Value) -> String {
-    match field(item, "name") {
-        name if name.is_empty() => field(item, "id"),
-        name => format!("{} ({})", field(item, "id"), shorten(&name, 40)),
-    }
+    let words: Vec<String> =
+        ["name", "url"].iter().map(|of| shorten(&field(item, of), 40)).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { field(item, "id") } else { format!("{} ({})", field(item, "id"), words.join(", ")) }
 }
 
 #[cfg(test)]

@@ -205,4 +205,6 @@ fn explain(reader: &Reader, pools: &[PoolConfig]) -> Vec<Explained> {
 }
 
 #[cfg(test)]
+mod page_tests;
+#[cfg(test)]
 mod tests;

@@ -57,11 +57,12 @@ pub(super) fn of(asked: &[u8], query: &str, answer: &[u8]) -> Summary {
             text.insert(name.to_owned(), value);
         }
     }
-    // An answer that is no thing but tells of several: how many.
+    // An answer that is no thing but tells of several: how many. A pool and a queue have no id, but a name.
+    let is_thing = id.is_some() || answer.contains_key("name");
     let is_count = |value: &&RawValue| value.get().bytes().all(|byte| byte.is_ascii_digit());
     let counts: Map<String, Value> = answer
         .iter()
-        .filter(|(name, value)| id.is_none() && is_count(value) && !changed.contains_key(*name))
+        .filter(|(name, value)| !is_thing && is_count(value) && !changed.contains_key(*name))
         .filter_map(|(name, value)| Some((name.clone(), shown(name, value)?)))
         .collect();
     for (name, values) in [("changed", changed), ("filter", filter), ("counts", counts)] {
@@ -151,6 +152,12 @@ mod tests {
                 "not_shown": ["reason"],
             })
         );
+    }
+
+    #[test]
+    fn a_pool_tells_what_was_asked_for_and_not_its_load() {
+        let answer = json!({"name": "celery", "workers": 3, "threads": 4, "ready": 2});
+        assert_eq!(text(&json!({"workers": 3}), "", &answer), json!({"name": "celery", "changed": {"workers": 3}}));
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn occurrences_are_listed_with_their_reasons() {
     2026-01-02T02:00:00Z  2026-01-02 02:00  skipped                              Another ran.
     ");
     script.on(&line, 200, &page(&[]));
-    assert_eq!(ask(&script, &["schedules", "occurrences", SCHEDULE]).ok().stderr, "no occurrences yet\n");
+    assert_eq!(ask(&script, &["schedules", "occurrences", SCHEDULE]).ok().stderr, "no occurrences\n");
 }
 
 #[test]

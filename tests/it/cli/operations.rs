@@ -23,7 +23,7 @@ fn queues_are_listed_paused_and_resumed() {
     let paused = ask(&script, &["queues", "pause", "celery"]).ok();
     assert_eq!(
         (paused.stdout.as_str(), paused.stderr.as_str()),
-        ("", "queue celery is paused: 12 tasks wait, 8 run\n")
+        ("", "queue celery is paused: 12 waiting, 8 running\n")
     );
     script.on("POST /api/v1/queues/celery/resume", 200, &queue("celery", false));
     assert_eq!(ask(&script, &["-o", "json", "queues", "resume", "celery"]).ok().json()["paused"], false);
