@@ -335,6 +335,22 @@ async fn no_secret_gets_into_a_message() {
     let failure = failed(&*source(&url), "x").await;
     assert!(failure.message.ends_with("you sent ***"), "{}", failure.message);
 
+    // A server that repeats its request answers 200, is cut where an error is long, or sends the key along elsewhere.
+    let padding = "x".repeat(500 - KEY.len() / 2);
+    for (answer, kept) in [
+        (http("200 OK", "", &format!(r#"{{"x-api-key":"{KEY}"}}"#)), r#""x-api-key":"***""#),
+        (http("500 Internal Server Error", "", &format!("{padding}{KEY}")), "x***..."),
+        (http("302 Found", &format!("location: http://other.test/{KEY}\r\n"), ""), "http://other.test/***,"),
+    ] {
+        let failure = failed(&*source(&Scripted::start(vec![answer]).url), "x").await;
+        assert!(failure.message.contains(kept), "{}", failure.message);
+        assert!(!failure.message.contains(&KEY[..KEY.len() / 2]), "{}", failure.message);
+    }
+    let [ok, list] = [r#"{"status":"ok"}"#, "[]"].map(|body| http("200 OK", "", body));
+    let version = http("200 OK", "", &format!(r#"{{"version":"1.5","sent":["{KEY}"]}}"#));
+    let version = source(&Scripted::start(vec![ok, list, version]).url).validate().await.unwrap();
+    assert_eq!(version, serde_json::json!({"version": "1.5", "sent": ["***"]}));
+
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let failure = failed(&*source(&format!("http://user:hush@{nobody}/?token=hush")), "x").await;
     assert!(failure.message.contains("can't be reached") && !failure.message.contains("hush"), "{}", failure.message);
