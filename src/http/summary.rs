@@ -40,7 +40,8 @@ pub(super) fn of(asked: &[u8], query: &str, answer: &[u8]) -> Summary {
     let [mut changed, mut filter, mut text] = [Map::new(), Map::new(), Map::new()];
     let mut not_shown = Vec::new();
     let names = asked.keys().cloned().chain(url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into()));
-    for name in names.filter(|name| name.len() <= NAME_MAX).take(FIELDS_MAX) {
+    // PostgreSQL takes no U+0000, and a query may have it in a name that no handler reads.
+    for name in names.filter(|name| name.len() <= NAME_MAX && !name.contains('\0')).take(FIELDS_MAX) {
         if let Some(value) = answer.get(&name).and_then(|value| shown(&name, value)) {
             changed.insert(name, value);
         } else if let Some(value) = asked.get(&name).filter(|_| is_filter(&name)).and_then(|value| shown(&name, value))
@@ -163,6 +164,8 @@ mod tests {
     #[test]
     fn what_the_database_can_not_store_is_left_out() {
         assert_eq!(text(&json!({"name": 1}), "", &json!({"id": "x", "name": "a\0b"})), json!({"not_shown": ["name"]}));
+        assert_eq!(text(&Value::Null, "%00=1&a%00b=1&c=1", &json!({"id": "x"})), json!({"not_shown": ["c"]}));
+        assert_eq!(text(&json!({"a\0b": 1}), "", &json!({"id": "x"})), json!({}));
         for (asked, answer) in [("", ""), ("[1]", "\"x\""), ("{", "{\"id\":null}")] {
             assert_eq!(of(asked.as_bytes(), "", answer.as_bytes()), Summary { id: None, text: json!({}) });
         }
