@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use utoipa::ToSchema;
 
+use super::auth::Caller;
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::query::Query;
 use super::sse::{self, Source};
@@ -20,7 +21,7 @@ use super::task::Task;
 use crate::dispatch;
 use crate::dispatch::events::{Event, Follow, GapReason, Sighting, Watch};
 use crate::domain::event::{Position, TaskEvent};
-use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
+use crate::domain::ids::{KeyId, ScheduleId, TaskId, WorkflowId};
 use crate::domain::queue::QueueName;
 use crate::domain::task::TaskStatus;
 use crate::store::task_read::TaskRecord;
@@ -67,6 +68,7 @@ impl TaskChange {
 ///
 /// The first event tells the present state, the last one also has the whole task. A state that lasted for a moment only may
 /// be left out, the end never is. Events: `task`; `deleted` when the task is deleted; `shutdown` when the service stops.
+/// A stream also ends when its key is revoked.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/events", tag = "tasks",
     params(
@@ -84,11 +86,12 @@ impl TaskChange {
 )]
 pub(super) async fn of_task(
     state: Data<ApiState>,
+    caller: Caller,
     id: Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Error> {
     let id: TaskId = id.parse().map_err(|_| NOT_FOUND)?;
-    let line = Line::open(&state)?;
+    let line = Line::open(&state, &caller)?;
     // Watched first, then read: nothing can happen in between.
     let watch = state.dispatch.events().watch(id);
     let task = state.store.task(id).await?.ok_or(NOT_FOUND)?;
@@ -111,7 +114,8 @@ pub(super) async fn of_task(
 ///
 /// Best effort: an event `gap` says that some were missed, because the client was slower than they came, was away for too
 /// long, or other nodes could not be heard; load anew what you show, then go on. Events of different nodes may come in
-/// another order than they happened; `attempt` and `at` tell which is newer. Events: `task`, `gap`, `shutdown`.
+/// another order than they happened; `attempt` and `at` tell which is newer. Events: `task`, `gap`, `shutdown`. A stream
+/// also ends when its key is revoked.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "tasks",
     params(
@@ -127,7 +131,7 @@ pub(super) async fn of_task(
             seconds", body = ErrorBody),
     )
 )]
-pub(super) async fn of_all(state: Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, Error> {
+pub(super) async fn of_all(state: Data<ApiState>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Error> {
     let mut query = Query::of(&request);
     let filter = Filter {
         workflow: query.id("workflow_id").map(WorkflowId),
@@ -138,7 +142,7 @@ pub(super) async fn of_all(state: Data<ApiState>, request: HttpRequest) -> Resul
             .and_then(|name| QueueName::new(name).map_err(|error| query.refuse("queue", error.to_string())).ok()),
     };
     query.finish()?;
-    let mut line = Line::open(&state)?;
+    let mut line = Line::open(&state, &caller)?;
     let follow = state.dispatch.events().follow(last_event_id(request.headers())).await;
     // With its place, so that a stream that breaks off before its first event is gone on with as well.
     line.pieces.push_back(sse::start() + &sse::heartbeat(Some(&follow.place(follow.number()))));
@@ -154,6 +158,8 @@ fn last_event_id(headers: &HeaderMap) -> Option<&str> {
 /// What both kinds of streams have.
 struct Line {
     state: Data<ApiState>,
+    /// The stored key that opened it.
+    key: Option<KeyId>,
     /// What is to be sent next.
     pieces: VecDeque<String>,
     heartbeat: Interval,
@@ -161,7 +167,7 @@ struct Line {
 }
 
 impl Line {
-    fn open(state: &Data<ApiState>) -> Result<Self, Error> {
+    fn open(state: &Data<ApiState>, caller: &Caller) -> Result<Self, Error> {
         let events = state.dispatch.events();
         if events.is_closed() {
             return Err(dispatch::Error::Stopping.into());
@@ -170,7 +176,15 @@ impl Line {
         let every = state.options.heartbeat;
         let mut heartbeat = interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { state: state.clone(), pieces: VecDeque::new(), heartbeat, _permit: permit })
+        Ok(Self { state: state.clone(), key: caller.key_id, pieces: VecDeque::new(), heartbeat, _permit: permit })
+    }
+}
+
+/// Completes when the key is gone that opened a stream: what it may not ask for any more it is not told either.
+async fn key_is_gone(state: &ApiState, key: Option<KeyId>) {
+    match key {
+        Some(id) => state.keyring.gone(id).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -242,6 +256,7 @@ impl Source for TaskStream {
             tokio::select! {
                 // What is known goes before the end of the service.
                 biased;
+                () = key_is_gone(&self.line.state, self.line.key) => return None,
                 sighting = self.watch.next() => {
                     let told = self.tell(sighting).await;
                     self.line.pieces.extend(told);
@@ -291,7 +306,9 @@ impl Source for AllStream {
                 return None;
             }
             tokio::select! {
+                // First: where events come without a pause, nothing behind them is ever looked at.
                 biased;
+                () = key_is_gone(&self.line.state, self.line.key) => return None,
                 () = self.follow.ready() => {
                     let piece = self.read();
                     self.line.pieces.extend(Some(piece).filter(|piece| !piece.is_empty()));

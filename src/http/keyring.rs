@@ -118,6 +118,13 @@ impl Keyring {
         if self.read_again().await { self.look(hash).unwrap_or(Verdict::Unknown) } else { Verdict::Untold }
     }
 
+    /// Completes when a key that was good does not open this node any more: it was revoked, or its time is over.
+    pub(super) async fn gone(&self, id: KeyId) {
+        let mut state = self.shared.state.subscribe();
+        // The sender lives as long as this does.
+        drop(state.wait_for(|state| !state.keys.values().any(|entry| entry.id == id)).await);
+    }
+
     fn look(&self, hash: KeyHash) -> Option<Verdict> {
         let state = self.shared.state.borrow();
         let entry = state.keys.get(&hash).filter(|_| state.counts(Instant::now()))?;

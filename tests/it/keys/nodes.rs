@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::node::{SOON, TestNode};
+use crate::harness::sse::EventStream;
 use crate::harness::stage::{API_KEY, Stage};
 use crate::harness::until;
 
@@ -40,6 +41,29 @@ async fn a_key_of_one_node_opens_the_other_at_once_and_is_refused_there_soon_aft
     println!("the other node refused the key after {:?}", revoked_at.elapsed());
     for node in [&one, &other] {
         assert_eq!(status(node, &key, TASKS).await, 401, "and it stays so");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_key_on_every_node() {
+    let stage = Stage::new(Duration::ZERO).await;
+    let settings = [("node.roles", "api")];
+    let launch = || TestNode::launch(stage.serve(&settings), &stage.servers.database_url);
+    let (one, other) = tokio::join!(launch(), launch());
+    let workflow = one.workflow(&stage).await;
+    let task = one.run(&workflow, &json!("waits: no worker runs")).await;
+    let (id, key) = make(&one, "watcher", "read").await;
+    let mut streams = Vec::new();
+    for (node, path) in [&one, &other]
+        .into_iter()
+        .flat_map(|node| [format!("{TASKS}/{task}/events"), "/api/v1/events".to_owned()].map(|path| (node, path)))
+    {
+        streams.push(EventStream::open(&format!("{}{path}", node.url()), &key, None).await.expect("it opens"));
+    }
+    one.try_ask(Method::DELETE, &format!("/api/v1/keys/{id}"), None).await.expect("it answers").ok();
+    for mut stream in streams {
+        let told = stream.rest().await;
+        assert!(told.iter().all(|told| ["pending", "gap"].contains(&told.what())), "{told:?}");
     }
 }
 
