@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use subtle::{Choice, ConstantTimeEq};
@@ -14,7 +14,7 @@ use super::error::Error;
 use super::keyring::{Holder, Verdict};
 use super::policy::{self, Rule};
 use super::state::ApiState;
-use super::{method_not_allowed, not_found, trail};
+use super::{cors, method_not_allowed, not_found, trail};
 use crate::domain::access::{ANONYMOUS, CONFIGURED, KeyHash, Scope};
 use crate::domain::ids::KeyId;
 use crate::domain::source::Secret;
@@ -102,6 +102,10 @@ async fn admit(request: &ServiceRequest) -> Result<(Caller, &'static Rule), Http
 async fn authenticate(headers: &HeaderMap, state: &ApiState) -> Result<Caller, Error> {
     let configured = state.options.api_keys.as_slice();
     if configured.is_empty() && !state.keyring.asks_for_keys().await.ok_or(Error::KeysUnread)? {
+        // Being on loopback is all that keeps others out, and a page can lead a browser there under a name of its own.
+        if !cors::is_own_host(headers, &state.options.cors_origins) {
+            return Err(Error::HostRefused(host_of(headers)));
+        }
         return Ok(Caller::of_the_operator(ANONYMOUS));
     }
     let given = headers.get(HEADER).map(|value| value.as_bytes().trim_ascii()).unwrap_or_default();
@@ -117,6 +121,10 @@ async fn authenticate(headers: &HeaderMap, state: &ApiState) -> Result<Caller, E
         Verdict::Unknown => Err(Error::KeyWrong),
         Verdict::Untold => Err(Error::KeysUnread),
     }
+}
+
+fn host_of(headers: &HeaderMap) -> String {
+    headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()).unwrap_or_default()
 }
 
 /// Every key is compared to its end, so that the time tells nothing of any.

@@ -6,6 +6,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, ResponseError, web};
+use url::{Host, Url};
 
 use super::error::Error;
 use super::state::ApiState;
@@ -105,9 +106,45 @@ fn is_same_site(request: &ServiceRequest, origin: &HeaderValue) -> bool {
     host.is_some() && host == origin_host
 }
 
+/// Whether the host that a request names may be this service: an address, `localhost`, or the host of an allowed origin.
+/// Any other name may have been pointed at loopback by the page that asks, whose requests are then of its own origin.
+pub(super) fn is_own_host(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Some(host) = host.to_str().ok().and_then(host_of) else { return false };
+    let is_allowed = |origin: &String| {
+        origin == "*" || origin.split_once("://").and_then(|(_, host)| host_of(host)).as_ref() == Some(&host)
+    };
+    match &host {
+        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost") || allowed.iter().any(is_allowed),
+        Host::Ipv4(_) | Host::Ipv6(_) => true,
+    }
+}
+
+/// The host of `host` or `host:port`.
+fn host_of(authority: &str) -> Option<Host> {
+    let url = Url::parse(&format!("http://{authority}")).ok()?;
+    url.host().map(|host| host.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_without_a_key_has_no_name_but_those_it_was_given() {
+        let is_own = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_str(host).expect("a header"))]);
+            is_own_host(&headers, &["https://Spark.example/".to_owned()])
+        };
+        for own in ["127.0.0.1:8883", "[::1]:8883", "localhost", "LOCALHOST:1", "a.localhost", "spark.example:8443"] {
+            assert!(is_own(own), "{own}");
+        }
+        for foreign in ["evil.example", "evil.example:8883", "localhost.evil.example", "x@", ""] {
+            assert!(!is_own(foreign), "{foreign}");
+        }
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("any.example"))]);
+        assert!(is_own_host(&headers, &["*".to_owned()]) && is_own_host(&HeaderMap::new(), &[]));
+    }
 
     #[test]
     fn origins_are_compared_whole() {

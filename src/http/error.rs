@@ -62,6 +62,12 @@ pub enum Error {
     /// A page of another site calls an API that no key protects.
     #[error("requests of web pages at {0} are not allowed; add the origin to AUTOMAGIK_SPARK_API_CORS")]
     OriginRefused(String),
+    /// The API is called by a name that is not known to be its own, and no key protects it.
+    #[error(
+        "without an API key requests to {0:?} are not answered; call localhost or 127.0.0.1, set \
+         AUTOMAGIK_SPARK_API_KEY, or add the address to AUTOMAGIK_SPARK_API_CORS"
+    )]
+    HostRefused(String),
     /// The body is too large.
     #[error("the body is larger than {0} bytes; send less, or raise the limit")]
     BodyTooLarge(usize),
@@ -170,6 +176,7 @@ impl Error {
             Self::ScopeTooSmall { .. } => (S::FORBIDDEN, "scope_too_small"),
             Self::KeysUnread => (S::SERVICE_UNAVAILABLE, "database_unavailable"),
             Self::OriginRefused(_) => (S::FORBIDDEN, "origin_refused"),
+            Self::HostRefused(_) => (S::FORBIDDEN, "host_refused"),
             Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyBroken => (S::BAD_REQUEST, "body_broken"),

@@ -190,15 +190,16 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     if let Some(action) = rule.and_then(|rule| rule.action) {
         operation["x-audit"] = action.into();
     }
+    let unknown_host = "no key is configured and the request names another host than the service's";
     let forbidden = match (scope, method) {
         // Every key has this scope.
-        (Scope::Read, "get") => None,
-        (scope, "get") => Some(format!("The key lacks the scope `{scope}`")),
-        (scope, _) => Some(format!(
-            "The key lacks the scope `{scope}`, or a web page of another origin asks and no key is configured"
-        )),
+        (Scope::Read, "get") => format!("Refused, for {unknown_host}"),
+        (scope, "get") => format!("The key lacks the scope `{scope}`, or {unknown_host}"),
+        (scope, _) => format!(
+            "The key lacks the scope `{scope}`, or {unknown_host}, or a web page of another origin asks without a key"
+        ),
     };
-    refusals.extend(forbidden.as_deref().map(|forbidden| ("403", "ErrorBody", forbidden)));
+    refusals.push(("403", "ErrorBody", &forbidden));
     // Also where the answer itself needs no database: the key may.
     let away = "The database is away, or the service stops; try again after Retry-After seconds";
     refusals.push(("503", "ErrorBody", away));

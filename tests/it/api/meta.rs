@@ -1,9 +1,10 @@
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{KEY, TestApi, fields};
-use crate::harness::node::SOON;
+use crate::harness::node::{SOON, http_client};
 use crate::harness::servers::TestServers;
 use crate::harness::until;
 
@@ -88,6 +89,19 @@ async fn without_a_key_pages_of_other_sites_change_nothing() {
     };
     assert_eq!(post("http://evil.example").await, 403);
     assert_eq!(post("http://localhost:3000").await, 404);
+    // A page whose own name leads here is of the same origin, for the browser.
+    let named = |method: Method| {
+        let request = http_client().request(method, format!("http://{}/api/v1/keys", api.address));
+        request.header("Host", "evil.example:8883").header("Origin", "http://evil.example:8883").send()
+    };
+    for method in [Method::GET, Method::POST] {
+        let refused = named(method).await.unwrap();
+        assert_eq!(refused.status(), 403);
+        assert_eq!(refused.json::<Value>().await.unwrap()["code"], "host_refused");
+    }
+    // Where a key is asked for, it protects under every name.
+    api.post("/api/v1/keys", json!({"name": "chief", "scope": "admin"})).await.expect(201);
+    assert_eq!(named(Method::GET).await.unwrap().status(), 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
