@@ -24,7 +24,8 @@ pub struct Pauses {
 }
 
 impl Dispatch {
-    /// Pauses a queue. When this returns no node begins an attempt from it any more; those that run go on.
+    /// Pauses a queue. When this returns no node claims anything from it any more, save in a statement that was under way
+    /// already; what runs goes on.
     ///
     /// # Errors
     /// The database is away.

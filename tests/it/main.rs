@@ -11,6 +11,7 @@ mod discovery;
 mod events;
 mod harness;
 mod hive;
+mod janitor;
 mod keys;
 mod langflow;
 mod lifecycle;

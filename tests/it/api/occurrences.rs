@@ -191,6 +191,9 @@ async fn a_task_that_a_pause_called_off_is_listed_until_it_is_retried() {
     assert!(log.to_string().contains("its schedule was paused"), "{log}");
     scene.api.act(&format!("/api/v1/tasks/{task}/retry")).await.expect(200);
     assert_eq!(scene.outline("").await, ["0 made - pending"]);
+    // It was asked for although the schedule is paused: what else is changed of the schedule does not call it off again.
+    scene.api.call("PATCH", &scene.path, Some(json!({"priority": 7}))).await.expect(200);
+    assert_eq!(scene.outline("").await, ["0 made - pending"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,12 @@
 use automagik_spark::simulate::{FLOW_ID, TEXT_FLOW_ID};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::client::{KEY, TestApi, fields, id};
+use crate::harness::node::SOON;
+use crate::harness::servers::TestServers;
+use crate::harness::until;
 
 const FIELDS: [&str; 20] = [
     "created_at",
@@ -249,4 +254,25 @@ async fn a_run_may_wait_for_its_end() {
         api.post(&format!("{path}?wait=301"), json!("x")).await.expect(422)["detail"][0]["loc"],
         json!(["query", "wait"])
     );
+}
+
+/// The task is accepted: an error would make whoever waits send it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_is_answered_though_the_database_goes_away() {
+    let mut api = TestApi::over(TestServers::with_own_postgres().await, |_| {}).await;
+    let workflow = api.add_workflow().await;
+    let head = format!(
+        "POST /api/v1/workflows/{workflow}/run?wait=3 HTTP/1.1\r\nHost: spark\r\nConnection: close\r\n\
+         X-API-Key: {KEY}\r\nContent-Length: 3\r\n\r\n\"x\""
+    );
+    let mut waiting = TcpStream::connect(api.address).await.unwrap();
+    waiting.write_all(head.as_bytes()).await.unwrap();
+    until("the task is stored", SOON, async || (api.count("tasks").await == 1).then_some(())).await;
+    api.servers.postgres().stop().await.unwrap();
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let task: Value = serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).unwrap();
+    assert_eq!(task["status"], "pending", "as it was seen last");
+    assert!(task["id"].is_string());
 }

@@ -27,7 +27,10 @@ async fn a_stopped_service_finishes_what_runs_and_leaves_the_rest_to_its_next_st
     assert_eq!(statuses["completed"] + statuses["pending"], 400, "{statuses:?}");
     assert!(statuses["pending"] > 0, "the stop came in the middle");
     assert_eq!(stage.count("SELECT count(*) FROM nodes").await, 0);
-    assert_eq!(stage.count("SELECT count(*) FROM task_attempts WHERE status <> 'completed'").await, 0);
+    // What was being claimed in the moment of the signal is given back before its source is called.
+    let broken_off = "SELECT count(*) FROM task_attempts
+                       WHERE status <> 'completed' AND (code, outcome_unknown) IS DISTINCT FROM ('not_started', false)";
+    assert_eq!(stage.count(broken_off).await, 0);
     assert_eq!(stage.source.calls().total, statuses["completed"] as u64);
 
     let mut node = stage.node(&[]).await;
