@@ -118,7 +118,12 @@ impl KeyHash {
         let rest = given.strip_prefix(MARK.as_bytes())?;
         let fits =
             rest.len() == KEY_CHARS && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
-        fits.then(|| Self(Sha256::digest(given).into()))
+        fits.then(|| Self::of_any(given))
+    }
+
+    /// The hash of any key, also of one that the configuration names.
+    pub fn of_any(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
     }
 }
 

@@ -14,10 +14,9 @@ use super::error::Error;
 use super::keyring::{Holder, Verdict};
 use super::policy::{self, Rule};
 use super::state::ApiState;
-use super::{cors, method_not_allowed, not_found, trail};
+use super::{cors, method_not_allowed, not_found, session, trail};
 use crate::domain::access::{ANONYMOUS, CONFIGURED, KeyHash, Scope};
 use crate::domain::ids::KeyId;
-use crate::domain::source::Secret;
 
 const HEADER: &str = "X-API-Key";
 
@@ -35,6 +34,11 @@ pub(super) struct Caller {
 impl Caller {
     fn of_the_operator(actor: &str) -> Self {
         Self { actor: actor.into(), key_id: None, scope: Scope::Admin }
+    }
+
+    /// Whether they may carry out an operation of the API.
+    pub(super) fn may(&self, method: &str, path: &str) -> bool {
+        policy::find(method, path).is_some_and(|rule| self.scope >= rule.scope)
     }
 
     /// Whether they came without a key, because none is asked for.
@@ -81,7 +85,7 @@ pub(super) async fn require_key(
 /// Who asks and for what; else the answer to those who may not, and to those who ask for what is not there.
 async fn admit(request: &ServiceRequest) -> Result<(Caller, &'static Rule), HttpResponse> {
     let Some(state) = request.app_data::<web::Data<ApiState>>() else { return Err(not_found().await) };
-    let caller = authenticate(request.headers(), state).await.map_err(|error| error.error_response())?;
+    let caller = authenticate(request, state).await.map_err(|error| error.error_response())?;
     // The path as the router reads it: what is written with escapes in the request line is the same route there.
     let Some(path) = request.resource_map().match_pattern(request.match_info().as_str()) else {
         return Err(not_found().await);
@@ -98,10 +102,10 @@ async fn admit(request: &ServiceRequest) -> Result<(Caller, &'static Rule), Http
     Ok((caller, rule))
 }
 
-/// Who asks, by the key they sent.
-async fn authenticate(headers: &HeaderMap, state: &ApiState) -> Result<Caller, Error> {
-    let configured = state.options.api_keys.as_slice();
-    if configured.is_empty() && !state.keyring.asks_for_keys().await.ok_or(Error::KeysUnread)? {
+/// Who asks, by the key they sent or the session of the dashboard that stands for one.
+pub(super) async fn authenticate(request: &ServiceRequest, state: &ApiState) -> Result<Caller, Error> {
+    let headers = request.headers();
+    if !asks_for_keys(state).await? {
         // Being on loopback is all that keeps others out, and a page can lead a browser there under a name of its own.
         if !cors::is_own_host(headers, &state.options.cors_origins) {
             return Err(Error::HostRefused(host_of(headers)));
@@ -109,13 +113,37 @@ async fn authenticate(headers: &HeaderMap, state: &ApiState) -> Result<Caller, E
         return Ok(Caller::of_the_operator(ANONYMOUS));
     }
     let given = headers.get(HEADER).map(|value| value.as_bytes().trim_ascii()).unwrap_or_default();
-    if given.is_empty() {
-        return Err(Error::KeyMissing);
+    if !given.is_empty() {
+        return holder_of(given, state).await;
     }
-    if is_one_of(given, configured) {
+    let hash = session::key_of(headers, state.store.vault()).ok_or(Error::KeyMissing)?;
+    if !session::is_of_own_page(request.method(), headers) {
+        return Err(Error::PageRefused);
+    }
+    let configured = state.options.api_keys.iter().map(|key| KeyHash::of_any(key.expose().as_bytes()));
+    if is_one_of(&hash.0, configured.map(|hash| hash.0)) {
         return Ok(Caller::of_the_operator(CONFIGURED));
     }
-    let hash = KeyHash::of(given).ok_or(Error::KeyWrong)?;
+    holder_of_stored(hash, state).await
+}
+
+/// Whether anybody needs a key at all.
+pub(super) async fn asks_for_keys(state: &ApiState) -> Result<bool, Error> {
+    if !state.options.api_keys.is_empty() {
+        return Ok(true);
+    }
+    state.keyring.asks_for_keys().await.ok_or(Error::KeysUnread)
+}
+
+/// Whose key this is.
+pub(super) async fn holder_of(given: &[u8], state: &ApiState) -> Result<Caller, Error> {
+    if is_one_of(given, state.options.api_keys.iter().map(|key| key.expose().as_bytes())) {
+        return Ok(Caller::of_the_operator(CONFIGURED));
+    }
+    holder_of_stored(KeyHash::of(given).ok_or(Error::KeyWrong)?, state).await
+}
+
+async fn holder_of_stored(hash: KeyHash, state: &ApiState) -> Result<Caller, Error> {
     match state.keyring.check(hash).await {
         Verdict::Holds(holder) => Ok(holder.into()),
         Verdict::Unknown => Err(Error::KeyWrong),
@@ -128,8 +156,8 @@ fn host_of(headers: &HeaderMap) -> String {
 }
 
 /// Every key is compared to its end, so that the time tells nothing of any.
-fn is_one_of(given: &[u8], keys: &[Secret]) -> bool {
-    keys.iter().fold(Choice::from(0), |fits, key| fits | key.expose().as_bytes().ct_eq(given)).into()
+fn is_one_of<K: AsRef<[u8]>>(given: &[u8], keys: impl IntoIterator<Item = K>) -> bool {
+    keys.into_iter().fold(Choice::from(0), |fits, key| fits | key.as_ref().ct_eq(given)).into()
 }
 
 #[cfg(test)]
@@ -138,11 +166,11 @@ mod tests {
 
     #[test]
     fn any_of_the_configured_keys_opens() {
-        let keys = ["one", "two"].map(Secret::new);
-        assert!(is_one_of(b"one", &keys) && is_one_of(b"two", &keys));
+        let keys = ["one", "two"];
+        assert!(is_one_of(b"one", keys) && is_one_of(b"two", keys));
         for wrong in ["", "on", "onee", "One", "three"] {
-            assert!(!is_one_of(wrong.as_bytes(), &keys), "{wrong}");
+            assert!(!is_one_of(wrong.as_bytes(), keys), "{wrong}");
         }
-        assert!(!is_one_of(b"", &[]));
+        assert!(!is_one_of(b"", [""; 0]));
     }
 }

@@ -33,7 +33,8 @@ pub(super) async fn allow_origins(
         request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = if is_preflight {
         request.into_response(preflight(grant, asks)).map_into_right_body()
-    } else if is_open && grant == Grant::None && changes(request.method()) && !is_same_site(&request, &origin) {
+    } else if is_open && grant == Grant::None && changes(request.method()) && !is_same_site(request.headers(), &origin)
+    {
         // Without a key nothing else keeps a page that the operator happens to visit from sending forms here.
         let error = Error::OriginRefused(String::from_utf8_lossy(origin.as_bytes()).into_owned());
         request.into_response(error.error_response()).map_into_right_body()
@@ -99,8 +100,8 @@ fn changes(method: &Method) -> bool {
 }
 
 /// Whether the page was served from the address that it calls.
-fn is_same_site(request: &ServiceRequest, origin: &HeaderValue) -> bool {
-    let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+pub(super) fn is_same_site(headers: &HeaderMap, origin: &HeaderValue) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let origin = origin.as_bytes();
     let origin_host = origin.windows(3).position(|window| window == b"://").map(|at| &origin[at + 3..]);
     host.is_some() && host == origin_host

@@ -68,6 +68,12 @@ pub enum Error {
          AUTOMAGIK_SPARK_API_KEY, or add the address to AUTOMAGIK_SPARK_API_CORS"
     )]
     HostRefused(String),
+    /// A session of the dashboard, sent by something else than a page of it.
+    #[error("a session counts for the dashboard's own pages only; send an API key in the header X-API-Key")]
+    PageRefused,
+    /// Too many wrong keys from one address.
+    #[error("too many wrong keys came from this address; wait a minute, then try again")]
+    TooManyAttempts,
     /// The body is too large.
     #[error("the body is larger than {0} bytes; send less, or raise the limit")]
     BodyTooLarge(usize),
@@ -177,6 +183,8 @@ impl Error {
             Self::KeysUnread => (S::SERVICE_UNAVAILABLE, "database_unavailable"),
             Self::OriginRefused(_) => (S::FORBIDDEN, "origin_refused"),
             Self::HostRefused(_) => (S::FORBIDDEN, "host_refused"),
+            Self::PageRefused => (S::FORBIDDEN, "page_refused"),
+            Self::TooManyAttempts => (S::TOO_MANY_REQUESTS, "too_many_attempts"),
             Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyBroken => (S::BAD_REQUEST, "body_broken"),
@@ -192,7 +200,8 @@ impl Error {
         }
     }
 
-    fn detail(&self) -> String {
+    /// What is wrong, for people.
+    pub(super) fn shown(&self) -> String {
         match self {
             Self::Store(error) | Self::Change(dispatch::change::Error::Store(error)) => detail_of_store(error),
             Self::Dispatch(dispatch::Error::Store(error)) => detail_of_store(error),
@@ -269,7 +278,7 @@ impl ResponseError for Error {
         }
         match self {
             Self::Invalid(detail) => response.json(ValidationBody { detail: detail.clone(), code: code.to_owned() }),
-            _ => response.json(ErrorBody { detail: self.detail(), code: code.to_owned() }),
+            _ => response.json(ErrorBody { detail: self.shown(), code: code.to_owned() }),
         }
     }
 }
@@ -284,7 +293,7 @@ mod tests {
         let response = error.error_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(RETRY_AFTER));
-        assert!(!error.detail().contains("db.internal"));
+        assert!(!error.shown().contains("db.internal"));
     }
 
     #[test]

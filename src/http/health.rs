@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::dashboard;
 use super::state::ApiState;
 use crate::dispatch::health::{Health, Phase};
 use crate::dispatch::roster::PoolView;
@@ -15,8 +16,6 @@ use crate::domain::clock;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Beat goes round at least once a second; after so long without it, it hangs.
 const BEAT_SILENCE: TimeDelta = TimeDelta::seconds(20);
-/// Where a browser that comes to `/` is sent.
-const HOME_PAGE: &str = "/api/v1/docs";
 
 /// How the service and its parts are.
 #[derive(Debug, Serialize, ToSchema)]
@@ -164,9 +163,9 @@ pub(super) async fn root(request: HttpRequest) -> HttpResponse {
     })
 }
 
-/// Sends a browser, which has no key to show, to a page that asks for one.
+/// Sends a browser to the pages for people.
 pub(super) async fn to_home_page() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header(("Location", HOME_PAGE)).finish()
+    HttpResponse::SeeOther().insert_header(("Location", dashboard::HOME)).finish()
 }
 
 fn judge(health: &Health, pools: &[PoolView], paused_queues: Vec<String>, now: DateTime<Utc>) -> HealthReport {

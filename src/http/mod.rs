@@ -9,6 +9,7 @@ mod auth;
 mod body;
 pub mod bulk;
 mod cors;
+mod dashboard;
 pub mod error;
 pub mod events;
 pub mod health;
@@ -27,6 +28,7 @@ pub mod remote;
 pub mod run;
 pub mod schedule;
 pub mod schedule_body;
+mod session;
 mod shown;
 pub mod source;
 pub mod source_body;
@@ -66,10 +68,12 @@ pub fn serve(listener: TcpListener, state: ApiState, workers: usize) -> std::io:
     let workers = workers.max(1);
     let options = state.options.clone();
     let data = Data::new(state);
+    let attempts = Data::new(dashboard::Attempts::default());
     let server = HttpServer::new(move || {
         // The last wrap is the outermost: what any part answers passes through CORS.
         App::new()
             .app_data(data.clone())
+            .app_data(attempts.clone())
             .configure(|config| routes(config, &data.options))
             .wrap(NormalizePath::trim())
             .wrap(from_fn(cors::allow_origins))
@@ -107,6 +111,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
         config.service(metrics.wrap(from_fn(auth::require_key)));
     }
     config
+        .configure(dashboard::routes)
         .service(web::resource("/").guard(WantsHtml).route(get().to(health::to_home_page)))
         .service(resource("/", "GET").route(get().to(health::root)).wrap(from_fn(auth::require_key)))
         .service(

@@ -118,6 +118,13 @@ pub(super) async fn patch(state: Data<ApiState>, name: Path<String>, body: Body)
     Ok(Json(ResizedPool { pool: Pool::from(&view), node: state.dispatch.node() }))
 }
 
+impl Pool {
+    /// Room for attempts, once all its executors serve.
+    pub(super) fn slots(&self) -> usize {
+        self.workers * self.threads
+    }
+}
+
 impl From<&PoolView> for Pool {
     fn from(view: &PoolView) -> Self {
         let count = |state: &str| view.executors.iter().filter(|executor| executor.state == state).count();

@@ -11,10 +11,11 @@ use super::body::Body;
 use super::error::{Error, ErrorBody, Problem, ValidationBody};
 use super::query::Query;
 use super::schedule::find;
-use super::schedule_body::{EXPR_MAX, as_it_stands, of_rule};
+use super::schedule_body::{EXPR_MAX, as_it_stands, of_rule as of_rule_error};
 use super::state::ApiState;
 use crate::domain::clock;
 use crate::domain::schedule::{self, Rule, ScheduleKind};
+use crate::store::schedule::ScheduleRecord;
 
 const COUNT_DEFAULT: i64 = 10;
 const COUNT_MAX: i64 = 100;
@@ -44,20 +45,20 @@ pub struct Preview {
     /// When it runs.
     schedule_expr: String,
     /// The zone of the expression.
-    timezone: &'static str,
+    pub(super) timezone: &'static str,
     /// The next occurrences.
-    occurrences: Vec<Occurrence>,
+    pub(super) occurrences: Vec<Occurrence>,
 }
 
 /// One occurrence.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Occurrence {
     /// The instant.
-    utc: DateTime<Utc>,
+    pub(super) utc: DateTime<Utc>,
     /// What the clock of the zone shows then.
-    local: DateTime<FixedOffset>,
+    pub(super) local: DateTime<FixedOffset>,
     /// The clock was changed between the occurrence before (or now) and this one.
-    clock_changed: bool,
+    pub(super) clock_changed: bool,
 }
 
 /// Preview a schedule.
@@ -79,20 +80,25 @@ pub(super) async fn of_schedule(
     let mut query = Query::of(&request);
     let count = query.number("count", 1, COUNT_MAX).unwrap_or(COUNT_DEFAULT);
     query.finish()?;
-    let schedule = as_it_stands(&find(&state, &id).await?)?;
-    let rule = Rule::parse_stored(schedule.kind, &schedule.expr, schedule.timezone).map_err(of_rule)?;
+    of_stored(&find(&state, &id).await?, count).map(Json)
+}
+
+/// The next occurrences of a schedule.
+pub(super) fn of_stored(schedule: &ScheduleRecord, count: i64) -> Result<Preview, Error> {
+    let schedule = as_it_stands(schedule)?;
+    let rule = Rule::parse_stored(schedule.kind, &schedule.expr, schedule.timezone).map_err(of_rule_error)?;
     let now = clock::now();
     let first = schedule.next_run_at.or_else(|| match &rule {
         // A one-time schedule that waits for nothing has nothing to come.
         Rule::OneTime(at) => Some(*at).filter(|at| *at > now),
         rule => rule.first(now),
     });
-    Ok(Json(Preview {
+    Ok(Preview {
         schedule_type: schedule.kind.as_str(),
         schedule_expr: schedule.expr,
         timezone: schedule.timezone.name(),
         occurrences: occurrences(&rule, schedule.timezone, now, first, count),
-    }))
+    })
 }
 
 /// Preview a rule that is no schedule yet.
@@ -106,26 +112,38 @@ pub(super) async fn of_schedule(
 )]
 pub(super) async fn of_rule_given(state: Data<ApiState>, body: Body) -> Result<Json<Preview>, Error> {
     let request: PreviewRequest = body.json()?;
-    let refuse = |field: &str, msg: &str| Error::invalid(Problem::body(field, msg));
-    let timezone = request.timezone.as_deref().map_or(Ok(state.options.timezone), str::parse::<Tz>);
-    let timezone = timezone
-        .map_err(|_| refuse("timezone", "timezone must be a name of the IANA database such as Europe/Berlin or UTC"))?;
     let count = request.count.unwrap_or(COUNT_DEFAULT);
     if !(1..=COUNT_MAX).contains(&count) {
-        return Err(refuse("count", "count must be from 1 to 100"));
+        return Err(Error::invalid(Problem::body("count", "count must be from 1 to 100")));
     }
-    if request.schedule_expr.len() > EXPR_MAX {
+    let timezone = request.timezone.as_deref();
+    of_rule(request.schedule_type, request.schedule_expr, timezone, count, state.options.timezone).map(Json)
+}
+
+/// The next occurrences of a rule; without a zone in the one that is used where none is named.
+pub(super) fn of_rule(
+    kind: ScheduleKind,
+    expr: String,
+    timezone: Option<&str>,
+    count: i64,
+    default_timezone: Tz,
+) -> Result<Preview, Error> {
+    let refuse = |field: &str, msg: &str| Error::invalid(Problem::body(field, msg));
+    let timezone = timezone.map_or(Ok(default_timezone), str::parse::<Tz>);
+    let timezone = timezone
+        .map_err(|_| refuse("timezone", "timezone must be a name of the IANA database such as Europe/Berlin or UTC"))?;
+    if expr.len() > EXPR_MAX {
         return Err(refuse("schedule_expr", "schedule_expr must not be longer than 255 characters"));
     }
     let now = clock::now();
-    let rule = Rule::parse(request.schedule_type, &request.schedule_expr, timezone, now).map_err(of_rule)?;
+    let rule = Rule::parse(kind, &expr, timezone, now).map_err(of_rule_error)?;
     let first = rule.first(now);
-    Ok(Json(Preview {
-        schedule_type: request.schedule_type.as_str(),
-        schedule_expr: request.schedule_expr,
+    Ok(Preview {
+        schedule_type: kind.as_str(),
+        schedule_expr: expr,
         timezone: timezone.name(),
         occurrences: occurrences(&rule, timezone, now, first, count),
-    }))
+    })
 }
 
 impl From<schedule::Occurrence> for Occurrence {

@@ -29,23 +29,23 @@ pub struct Queues {
 pub struct Queue {
     /// The queue.
     #[schema(example = "celery")]
-    name: String,
+    pub(super) name: String,
     /// Tasks that may start and wait.
-    depth: i64,
+    pub(super) depth: i64,
     /// Tasks that may not start yet.
-    delayed: i64,
+    pub(super) delayed: i64,
     /// How long the oldest of those that may start has waited.
-    oldest_age_s: Option<f64>,
+    pub(super) oldest_age_s: Option<f64>,
     /// Tasks that run.
-    running: i64,
+    pub(super) running: i64,
     /// Attempts that ended on this node within the last minute.
-    rate_per_min: u64,
+    pub(super) rate_per_min: u64,
     /// Whether nothing is started from it.
-    paused: bool,
+    pub(super) paused: bool,
     /// Since when.
-    paused_at: Option<DateTime<Utc>>,
+    pub(super) paused_at: Option<DateTime<Utc>>,
     /// Pools of this node that serve it.
-    pools: Vec<String>,
+    pub(super) pools: Vec<String>,
 }
 
 /// Show what waits and runs, by queue.
@@ -100,7 +100,8 @@ fn name(text: String) -> Result<QueueName, Error> {
     })
 }
 
-async fn all(state: &ApiState) -> Result<Vec<Queue>, Error> {
+/// Every queue.
+pub(super) async fn all(state: &ApiState) -> Result<Vec<Queue>, Error> {
     let live = state.store.queues().await?;
     Ok(merge(live, &state.dispatch.roster().pools(), &state.dispatch.rates().per_minute(), clock::now()))
 }

@@ -206,7 +206,8 @@ async fn asked(state: &ApiState, source_url: Option<String>) -> Result<Vec<Sourc
     }
 }
 
-async fn list_one(state: &ApiState, source: &SourceRecord) -> Result<Vec<RemoteFlow>, String> {
+/// The flows that a source holds now.
+pub(super) async fn list_one(state: &ApiState, source: &SourceRecord) -> Result<Vec<RemoteFlow>, String> {
     let endpoint = state.store.endpoint(source).map_err(|error| error.to_string())?;
     let source = state.connect(endpoint).map_err(|error| error.to_string())?;
     match actix_web::rt::time::timeout(state.options.remote_timeout, source.list()).await {

@@ -219,7 +219,8 @@ fn parse_id(text: &str) -> Result<SourceId, Error> {
     text.parse().map_err(|_| NOT_FOUND)
 }
 
-async fn find(state: &ApiState, id: &str) -> Result<SourceRecord, Error> {
+/// A source of the store.
+pub(super) async fn find(state: &ApiState, id: &str) -> Result<SourceRecord, Error> {
     state.store.source(parse_id(id)?).await?.ok_or(NOT_FOUND)
 }
 

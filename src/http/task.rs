@@ -175,29 +175,8 @@ impl From<AttemptRecord> for Attempt {
 pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<Json<Page<Task>>, Error> {
     let mut query = Query::of(&request);
     let span = query.span();
-    let filter = TaskFilter {
-        workflow_id: query.id("workflow_id").map(WorkflowId),
-        schedule_id: query.id("schedule_id").map(ScheduleId),
-        source_id: query.id("source_id").map(SourceId),
-        status: query.read("status"),
-        queue: query.text("queue").and_then(|name| match QueueName::new(name) {
-            Ok(name) => Some(name.as_str().to_owned()),
-            Err(error) => {
-                query.refuse("queue", error.to_string());
-                None
-            }
-        }),
-        created_after: query.time("created_after"),
-        created_before: query.time("created_before"),
-        text: query.text("q"),
-        id_prefix: query.read("id_prefix"),
-        ids: None,
-    };
-    let cursor = query.text("cursor");
-    let after = cursor.as_deref().and_then(read_cursor);
-    if cursor.is_some() && after.is_none() {
-        query.refuse("cursor", "cursor must be the next_cursor of another page");
-    }
+    let filter = read_filter(&mut query);
+    let after = read_start(&mut query);
     query.finish()?;
     let start = after.map_or(Start::Offset(span.offset), |(time, id)| Start::After(time, id));
     // One more than asked for tells whether more follow, also after a cursor.
@@ -285,6 +264,38 @@ pub(super) async fn attempts(
     let found = state.store.attempts(parse_id(&id)?, span.offset, span.limit).await?;
     let (attempts, total) = found.ok_or(NOT_FOUND)?;
     Ok(Json(Page::new(attempts.into_iter().map(Attempt::from).collect(), total, span)))
+}
+
+/// Which tasks a query asks for.
+pub(super) fn read_filter(query: &mut Query) -> TaskFilter {
+    TaskFilter {
+        workflow_id: query.id("workflow_id").map(WorkflowId),
+        schedule_id: query.id("schedule_id").map(ScheduleId),
+        source_id: query.id("source_id").map(SourceId),
+        status: query.read("status"),
+        queue: query.text("queue").and_then(|name| match QueueName::new(name) {
+            Ok(name) => Some(name.as_str().to_owned()),
+            Err(error) => {
+                query.refuse("queue", error.to_string());
+                None
+            }
+        }),
+        created_after: query.time("created_after"),
+        created_before: query.time("created_before"),
+        text: query.text("q"),
+        id_prefix: query.read("id_prefix"),
+        ids: None,
+    }
+}
+
+/// After which row a query's `cursor` asks to begin.
+pub(super) fn read_start(query: &mut Query) -> Option<(DateTime<Utc>, uuid::Uuid)> {
+    let cursor = query.text("cursor")?;
+    let after = read_cursor(&cursor);
+    if after.is_none() {
+        query.refuse("cursor", "cursor must be the next_cursor of another page");
+    }
+    after
 }
 
 /// A task that is not there.

@@ -14,11 +14,11 @@ use crate::domain::ids::ExecutorId;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Workers {
     /// Each executor.
-    items: Vec<Executor>,
+    pub(super) items: Vec<Executor>,
     /// How many there are.
-    total: usize,
+    pub(super) total: usize,
     /// The pools that they belong to.
-    pools: Vec<Pool>,
+    pub(super) pools: Vec<Pool>,
 }
 
 /// A child process and the actor that owns it.
@@ -26,29 +26,29 @@ pub struct Workers {
 pub struct Executor {
     /// Its number in its pool.
     #[schema(value_type = u64)]
-    id: ExecutorId,
+    pub(super) id: ExecutorId,
     /// Its pool.
     #[schema(example = "celery")]
-    pool: String,
+    pub(super) pool: String,
     /// The queues it serves, in order.
-    queues: Vec<String>,
+    pub(super) queues: Vec<String>,
     /// Its child's process id.
-    pid: Option<u32>,
+    pub(super) pid: Option<u32>,
     /// `starting`, `ready`, `spare` or `draining`.
     #[schema(example = "ready")]
-    state: &'static str,
+    pub(super) state: &'static str,
     /// Attempts it was given so far.
-    tasks_done: u64,
+    pub(super) tasks_done: u64,
     /// Attempts it runs now.
-    active_attempts: usize,
+    pub(super) active_attempts: usize,
     /// Resident memory of the child, in KB.
-    rss_kb: Option<u64>,
+    pub(super) rss_kb: Option<u64>,
     /// Processor time of the child in percent of one core.
-    cpu_percent: Option<f32>,
+    pub(super) cpu_percent: Option<f32>,
     /// When it was started.
-    started_at: DateTime<Utc>,
+    pub(super) started_at: DateTime<Utc>,
     /// Why its pool last replaced an executor: `max_tasks`, `max_memory`, `memory_wall`.
-    last_recycle_reason: Option<&'static str>,
+    pub(super) last_recycle_reason: Option<&'static str>,
 }
 
 /// What happened to the executors of a node; the oldest events are forgotten.
@@ -103,7 +103,8 @@ pub(super) async fn history(state: Data<ApiState>) -> Json<History> {
     Json(History { items, total })
 }
 
-fn show(roster: &Roster) -> Workers {
+/// The pools and executors of this node.
+pub(super) fn show(roster: &Roster) -> Workers {
     let history = roster.history();
     let last_recycle = |pool: &str| {
         let recycled = |event: &&ExecutorEvent| {
@@ -133,6 +134,18 @@ fn show(roster: &Roster) -> Workers {
         }));
     }
     Workers { total: items.len(), items, pools }
+}
+
+impl Workers {
+    /// Room for attempts, as configured.
+    pub(super) fn slots(&self) -> usize {
+        self.pools.iter().map(Pool::slots).sum()
+    }
+
+    /// Executors that take attempts.
+    pub(super) fn ready(&self) -> usize {
+        self.items.iter().filter(|executor| executor.state == "ready").count()
+    }
 }
 
 impl From<ExecutorEvent> for HistoryEvent {

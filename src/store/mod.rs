@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod audit;
 pub mod batch;
 pub mod beat;
+pub mod brief;
 pub mod claim;
 pub mod error;
 pub mod history;
@@ -62,6 +63,11 @@ impl Store {
     /// The url or its TLS settings can't be used.
     pub fn open(options: &PoolOptions, vault: Vault, runtime: Handle) -> Result<Self, Error> {
         Ok(Self { pool: pool::open(options)?, acquire_timeout: options.acquire_timeout, vault, runtime })
+    }
+
+    /// What encrypts for this installation.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// Runs one piece of work with a connection, on the shared runtime, to its end.

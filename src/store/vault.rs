@@ -2,8 +2,12 @@
 //! its rows are read as they are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
 use fernet::Fernet;
+use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::domain::source::Secret;
@@ -18,6 +22,7 @@ pub struct Vault(Arc<Keys>);
 struct Keys {
     own: Fernet,
     well_known: Fernet,
+    passes: Fernet,
 }
 
 /// What a stored form was sealed with.
@@ -35,7 +40,10 @@ impl Vault {
     /// A vault for a Fernet key (base64 of 32 bytes); `None` if it is not one.
     pub fn new(key: &Secret) -> Option<Self> {
         let (own, well_known) = (Fernet::new(key.expose())?, Fernet::new(WELL_KNOWN)?);
-        Some(Self(Arc::new(Keys { own, well_known })))
+        // A key of its own: a secret that is stored here can't be shown as a pass, nor the other way round.
+        let derived = Sha256::new().chain_update("spark: passes\0").chain_update(key.expose()).finalize();
+        let passes = Fernet::new(&URL_SAFE.encode(derived))?;
+        Some(Self(Arc::new(Keys { own, well_known, passes })))
     }
 
     /// What a stored form was sealed with.
@@ -52,6 +60,17 @@ impl Vault {
     /// The stored form.
     pub fn encrypt(&self, secret: &Secret) -> String {
         self.0.own.encrypt(secret.expose().as_bytes())
+    }
+
+    /// A pass: a text that its bearer can neither read nor change, and that opens for a limited time.
+    pub fn issue_pass(&self, text: &str) -> String {
+        self.0.passes.encrypt(text.as_bytes())
+    }
+
+    /// The text of a pass that is not older than this; `None` of anything else.
+    pub fn open_pass(&self, pass: &str, max_age: Duration) -> Option<String> {
+        let text = self.0.passes.decrypt_with_ttl(pass, max_age.as_secs()).ok()?;
+        String::from_utf8(text).ok()
     }
 
     /// The secret of a stored form.
@@ -89,6 +108,23 @@ mod tests {
             [own.as_str(), &python, "x"].map(|stored| vault.seal_of(stored)),
             [Seal::Own, Seal::WellKnown, Seal::Foreign]
         );
+    }
+
+    #[test]
+    fn a_pass_opens_for_its_time_and_is_no_stored_secret() {
+        let vault = Vault::new(&Secret::new(Fernet::generate_key())).expect("a Fernet key");
+        let other = Vault::new(&Secret::new(Fernet::generate_key())).expect("a Fernet key");
+        let (hour, pass) = (Duration::from_secs(3600), vault.issue_pass("who"));
+        assert_eq!(vault.open_pass(&pass, hour).as_deref(), Some("who"));
+        assert_eq!(other.open_pass(&pass, hour), None);
+        assert!(vault.decrypt(&pass).is_err());
+        assert_eq!(vault.open_pass(&vault.encrypt(&Secret::new("who")), hour), None);
+        // Issued in September 2001.
+        let vault = Vault::new(&Secret::new("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")).expect("a Fernet key");
+        let old = "gAAAAAA7msoAAAECAwQFBgcICQoLDA0ODwQNOsfqwUYE_uP4Xb62btl63dl0\
+                   7kUpYQ0tjA3mymPgLu7SuFbGHqfhadFafa5ZgQ==";
+        assert_eq!(vault.open_pass(old, hour), None);
+        assert_eq!(vault.open_pass(old, hour * 1_000_000).as_deref(), Some("who"));
     }
 
     #[test]

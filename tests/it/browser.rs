@@ -6,22 +6,18 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::harness::chromium;
 use crate::harness::stage::Stage;
 
-/// The names of the program; `scripts/setup.sh browser` installs it.
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 /// How long a page's scripts may run, by the page's own clock.
 const PAGE_TIME_MS: u32 = 30_000;
 
 /// What is in a page when its scripts have come to rest.
 fn rendered(url: &str) -> String {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let is_there = |name: &&str| std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
-    let browser = BROWSERS.iter().copied().find(is_there).expect("a browser: scripts/setup.sh browser");
     let profile = TempDir::new().unwrap();
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"])
-        .arg("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
+    let output = Command::new(chromium::program())
+        .args(chromium::FLAGS)
+        .arg("--dump-dom")
         .arg(format!("--virtual-time-budget={PAGE_TIME_MS}"))
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(url)

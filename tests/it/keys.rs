@@ -19,12 +19,12 @@ async fn ask(api: &TestApi, key: &str, method: &str, path: &str, body: Option<Va
 }
 
 /// Makes a key; what was answered.
-async fn make(api: &TestApi, name: &str, scope: &str) -> Value {
+pub(crate) async fn make(api: &TestApi, name: &str, scope: &str) -> Value {
     api.post("/api/v1/keys", json!({"name": name, "scope": scope})).await.expect(201)
 }
 
 /// The key itself.
-fn text(made: &Value) -> String {
+pub(crate) fn text(made: &Value) -> String {
     made["key"].as_str().expect("a key").to_owned()
 }
 

@@ -7,6 +7,7 @@ mod api;
 mod beat_store;
 mod browser;
 mod cli;
+mod dashboard;
 mod discovery;
 mod events;
 mod harness;

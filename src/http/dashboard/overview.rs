@@ -1,0 +1,160 @@
+//! `/dashboard`: how it goes, on one page.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use chrono::TimeDelta;
+use maud::{Markup, html};
+
+use super::super::error::Error;
+use super::super::queue::{self, Queue};
+use super::super::state::ApiState;
+use super::super::worker::{self, Workers};
+use super::element::{empty, pill, span, when};
+use super::task_list;
+use super::view::{Section, View};
+use crate::domain::task::TaskStatus;
+use crate::store::brief::{TaskBrief, UpcomingSchedule};
+use crate::store::source::{SourceFilter, SourceRecord};
+use crate::store::task_filter::TaskFilter;
+
+const FAILURES_SHOWN: usize = 5;
+const UPCOMING_SHOWN: i64 = 6;
+const SOURCES_SHOWN: i64 = 20;
+/// A bar that has no ceiling of its own is as long as this many kB.
+const MEMORY_SCALE_KB: u64 = 200_000;
+
+/// The page.
+pub(super) async fn page(state: Data<ApiState>, view: View) -> Result<HttpResponse, Error> {
+    let queues = queue::all(&state).await?;
+    let workers = worker::show(state.dispatch.roster());
+    let (sources, _) = state.store.sources(SourceFilter::default(), 0, SOURCES_SHOWN).await?;
+    let upcoming = state.store.upcoming_schedules(view.now + TimeDelta::days(366), UPCOMING_SHOWN).await?;
+    let failed = TaskFilter { status: Some(TaskStatus::Failed), ..TaskFilter::default() };
+    let failures = state.store.task_briefs(failed, None, FAILURES_SHOWN).await?.items;
+    let body = html! {
+        @if sources.is_empty() {
+            (empty("Welcome. Spark runs workflows that live in other servers: add the first one.",
+                Some(("/dashboard/sources", "Add a source"))))
+        }
+        div #overview data-live {
+            (tiles(&queues, &workers))
+            div.columns {
+                (queue_card(&queues))
+                (executor_card(&workers))
+                (upcoming_card(&view, &upcoming))
+                (source_card(&sources))
+            }
+            (failure_card(&view, &failures))
+        }
+    };
+    Ok(view.page(Section::Overview, "Overview", body))
+}
+
+fn tiles(queues: &[Queue], workers: &Workers) -> Markup {
+    let (waiting, running): (i64, i64) = (queues.iter().map(|q| q.depth).sum(), queues.iter().map(|q| q.running).sum());
+    let rate: u64 = queues.iter().map(|queue| queue.rate_per_min).sum();
+    let oldest = queues.iter().filter_map(|queue| queue.oldest_age_s).reduce(f64::max);
+    let slots = workers.slots();
+    html! {
+        ul.tiles {
+            li { span { "Waiting" } b { (waiting) }
+                small.muted { @match oldest { Some(age) => { "the oldest for " (seconds(age)) }, None => "nothing waits" } } }
+            li { span { "Running" } b { (running) } small.muted { (slots) " slots on this node" } }
+            li { span { "Ended in the last minute" } b { (rate) } small.muted { "attempts on this node" } }
+            li { span { "Executors ready" } b { (workers.ready()) " / " (workers.total) } small.muted { "on this node" } }
+        }
+    }
+}
+
+fn seconds(age: f64) -> String {
+    span(TimeDelta::milliseconds((age * 1000.0) as i64))
+}
+
+fn queue_card(queues: &[Queue]) -> Markup {
+    html! {
+        section.card { h2 { "Queues" }
+            @if queues.is_empty() { p.muted { "No queue is served on this node, and nothing waits." } } @else {
+                table.cards {
+                    thead { tr { th { "Queue" } th.number { "Waiting" } th.number { "Running" } th.number { "A minute" } th { "Oldest" } } }
+                    tbody { @for queue in queues { tr {
+                        td data-label="Queue" {
+                            a href={ "/dashboard/tasks?queue=" (queue.name) } { (queue.name) }
+                            @if queue.paused { " " span.pill.warn { "paused" } }
+                        }
+                        td.number data-label="Waiting" { (queue.depth) @if queue.delayed > 0 { " " small.muted { "+" (queue.delayed) " later" } } }
+                        td.number data-label="Running" { (queue.running) }
+                        td.number data-label="A minute" { (queue.rate_per_min) }
+                        td data-label="Oldest" { (queue.oldest_age_s.map_or_else(|| "–".to_owned(), seconds)) }
+                    } } }
+                }
+            }
+        }
+    }
+}
+
+fn executor_card(workers: &Workers) -> Markup {
+    let largest = workers.items.iter().filter_map(|executor| executor.rss_kb).max().unwrap_or(0).max(MEMORY_SCALE_KB);
+    html! {
+        section.card { h2 { "Executors" }
+            @if workers.items.is_empty() { p.muted { "This node runs no tasks; it has not the role worker." } } @else {
+                table.cards {
+                    thead { tr { th { "Pool" } th { "State" } th.number { "Active" } th.number { "Done" } th { "Memory" } } }
+                    tbody { @for executor in &workers.items { tr {
+                        td data-label="Pool" { (executor.pool) " " small.muted { "#" (executor.id.0) } }
+                        td data-label="State" { (pill(executor.state)) }
+                        td.number data-label="Active" { (executor.active_attempts) }
+                        td.number data-label="Done" { (executor.tasks_done) }
+                        td data-label="Memory" {
+                            @match executor.rss_kb {
+                                Some(kb) => {
+                                    meter min="0" max=(largest) value=(kb) title={ (kb / 1024) " MB" } { (kb / 1024) " MB" }
+                                    " " small.muted { (kb / 1024) " MB" }
+                                },
+                                None => "–",
+                            }
+                        }
+                    } } }
+                }
+            }
+        }
+    }
+}
+
+fn upcoming_card(view: &View, upcoming: &[UpcomingSchedule]) -> Markup {
+    html! {
+        section.card { h2 { "Coming up" }
+            @if upcoming.is_empty() {
+                p.muted { "No schedule waits. " a href="/dashboard/schedules/new" { "Make one" } "." }
+            } @else {
+                ol.runs { @for schedule in upcoming { li {
+                    a href={ "/dashboard/schedules/" (schedule.id) } { (schedule.workflow) } " "
+                    span.mono.muted { (schedule.expr) } " " (when(view.now, schedule.next_run_at))
+                } } }
+                p { a href="/dashboard/schedules/calendar" { "The coming day" } }
+            }
+        }
+    }
+}
+
+fn source_card(sources: &[SourceRecord]) -> Markup {
+    html! {
+        section.card { h2 { "Sources" }
+            @if sources.is_empty() { p.muted { "None yet." } }
+            ul.lines { @for source in sources { li {
+                a href={ "/dashboard/sources/" (source.id) } { (source.name.as_deref().unwrap_or(&source.url)) } " "
+                (pill(&source.status)) " " small.muted { (source.kind) }
+            } } }
+        }
+    }
+}
+
+fn failure_card(view: &View, failures: &[TaskBrief]) -> Markup {
+    html! {
+        section.card { h2 { "Latest failures" }
+            @if failures.is_empty() { p.muted { "No task has failed." } } @else {
+                (task_list::table(view, failures, false))
+                p { a href="/dashboard/tasks?status=failed" { "All failed tasks" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The dashboard: who gets in, what pages hold, and what a person does with it in a real browser.
+
+mod access;
+mod story;
