@@ -1,11 +1,13 @@
 //! Storing how attempts ended.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use super::claim::Attempt;
+use super::tally::{milliseconds, tally};
 use super::{Error, Store};
 use crate::domain::attempt::AttemptStatus;
 use crate::domain::event::TaskEvent;
@@ -41,7 +43,9 @@ impl AttemptEnd {
 ///
 /// `expected` keeps the planner from the partial index of running tasks: it thinks them few, and would read through all
 /// that have ended since the last vacuum. Each row is looked up by its key instead.
-const STORE: &str = "
+static STORE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
 WITH ended AS MATERIALIZED (
     SELECT *, 'running' AS expected FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
                          $8::int4[], $9::int4[], $10::text[], $11::text[], $12::text[], $13::bool[],
@@ -57,14 +61,33 @@ WITH ended AS MATERIALIZED (
         updated_at = e.finished_at
     FROM ended e
     WHERE t.id = e.id AND t.status = e.expected AND t.tries = e.attempt
-    RETURNING t.id
+    RETURNING t.id, t.workflow_id, t.queue, t.pending_at
+), tallied AS (
+    {}
 )
 INSERT INTO task_attempts (task_id, attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at)
 SELECT e.id, e.attempt, e.attempt_status, e.code, e.attempt_error, e.outcome_unknown, e.node_id, e.started_at,
        e.finished_at
 FROM ended e JOIN moved m ON m.id = e.id
 ON CONFLICT (task_id, attempt) DO NOTHING
-RETURNING task_id";
+RETURNING task_id",
+        tally(&ends())
+    )
+});
+
+/// What is counted of `ended` and `moved`. A task that is pending again waits anew, so how long it had waited is gone.
+fn ends() -> String {
+    let (ran, waited) = (milliseconds("e.started_at", "e.finished_at"), milliseconds("m.pending_at", "e.started_at"));
+    format!(
+        "SELECT e.finished_at, m.workflow_id, m.queue, one.figure, one.outcome, one.ms
+           FROM ended e JOIN moved m ON m.id = e.id
+          CROSS JOIN LATERAL (VALUES
+              ('attempt', e.attempt_status, {ran}),
+              ('wait', CASE WHEN e.status <> 'pending' THEN 'started' END, {waited}),
+              ('task', CASE WHEN e.status IN ('completed', 'failed', 'cancelled') THEN e.status END, 0)
+          ) AS one (figure, outcome, ms)"
+    )
+}
 
 impl Store {
     /// Stores the ends of attempts in one statement: task and history together. Returns the tasks that were still
@@ -97,7 +120,7 @@ impl Store {
             let nodes: Vec<_> = ends.iter().map(|end| end.node.0).collect();
             let rows = connection
                 .query_typed(
-                    STORE,
+                    &STORE,
                     &[
                         (&ids, Type::UUID_ARRAY),
                         (&attempts, Type::INT4_ARRAY),
