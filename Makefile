@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test
+.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench screenshots fuzz test-mcp load-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ load-test: setup ## run the scaling guide's load test: 1000 tasks by 50 clients
 test-mcp: setup ## let an MCP client drive the service (automagik-tools, from PyPI)
 	cargo build --locked
 	scripts/with-service.sh scripts/mcp-client.sh
+
+screenshots: ## take the pictures of docs/images in a headless Chromium
+	@scripts/setup.sh browser
+	cargo test --locked --test it -- --ignored --exact dashboard::pictures::every_page_in_both_themes
 
 bench: setup ## measure a release build
 	cargo bench --locked --bench end_to_end

@@ -153,6 +153,16 @@ pub(super) async fn show(state: Data<ApiState>, request: HttpRequest) -> Result<
         source: query.id("source_id").map(SourceId),
     };
     query.finish()?;
+    of_window(&state, window, group, filter).await.map(Json)
+}
+
+/// What ended within a window.
+pub(super) async fn of_window(
+    state: &ApiState,
+    window: Window,
+    group: Option<Group>,
+    filter: StatisticsFilter,
+) -> Result<Statistics, Error> {
     let now = clock::now();
     let points = window.beginnings(now);
     let (step, _) = window.points();
@@ -167,7 +177,7 @@ pub(super) async fn show(state: Data<ApiState>, request: HttpRequest) -> Result<
     let series = points
         .into_iter()
         .map(|at| StatisticsPoint { at, figures: StatisticsFigures::from(&found.remove(&at).unwrap_or_default()) });
-    Ok(Json(Statistics {
+    Ok(Statistics {
         window: window.as_str(),
         from,
         until: now,
@@ -175,7 +185,7 @@ pub(super) async fn show(state: Data<ApiState>, request: HttpRequest) -> Result<
         totals,
         series: series.collect(),
         groups,
-    }))
+    })
 }
 
 fn read_group(text: &str) -> Option<Group> {

@@ -1,4 +1,6 @@
 //! The dashboard: who gets in, what pages hold, and what a person does with it in a real browser.
 
 mod access;
+mod pictures;
+mod speed;
 mod story;

@@ -6,6 +6,7 @@
 
 mod asset;
 mod calendar;
+mod chart;
 mod element;
 mod gate;
 mod login;

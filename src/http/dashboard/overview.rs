@@ -1,20 +1,25 @@
 //! `/dashboard`: how it goes, on one page.
 
-use actix_web::HttpResponse;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use chrono::TimeDelta;
 use maud::{Markup, html};
 
 use super::super::error::Error;
+use super::super::query::Query;
 use super::super::queue::{self, Queue};
 use super::super::state::ApiState;
+use super::super::stats::{self, Statistics, StatisticsPoint};
 use super::super::worker::{self, Workers};
+use super::chart::{Bar, Chart};
 use super::element::{empty, pill, span, when};
 use super::task_list;
 use super::view::{Section, View};
+use crate::domain::statistics::Window;
 use crate::domain::task::TaskStatus;
 use crate::store::brief::{TaskBrief, UpcomingSchedule};
 use crate::store::source::{SourceFilter, SourceRecord};
+use crate::store::statistics::StatisticsFilter;
 use crate::store::task_filter::TaskFilter;
 
 const FAILURES_SHOWN: usize = 5;
@@ -24,13 +29,15 @@ const SOURCES_SHOWN: i64 = 20;
 const MEMORY_SCALE_KB: u64 = 200_000;
 
 /// The page.
-pub(super) async fn page(state: Data<ApiState>, view: View) -> Result<HttpResponse, Error> {
+pub(super) async fn page(state: Data<ApiState>, request: HttpRequest, view: View) -> Result<HttpResponse, Error> {
     let queues = queue::all(&state).await?;
     let workers = worker::show(state.dispatch.roster());
     let (sources, _) = state.store.sources(SourceFilter::default(), 0, SOURCES_SHOWN).await?;
     let upcoming = state.store.upcoming_schedules(view.now + TimeDelta::days(366), UPCOMING_SHOWN).await?;
     let failed = TaskFilter { status: Some(TaskStatus::Failed), ..TaskFilter::default() };
     let failures = state.store.task_briefs(failed, None, FAILURES_SHOWN).await?.items;
+    let window = chart_window(&request)?;
+    let statistics = stats::of_window(&state, window, None, StatisticsFilter::default()).await?;
     let body = html! {
         @if sources.is_empty() {
             (empty("Welcome. Spark runs workflows that live in other servers: add the first one.",
@@ -38,6 +45,7 @@ pub(super) async fn page(state: Data<ApiState>, view: View) -> Result<HttpRespon
         }
         div #overview data-live {
             (tiles(&queues, &workers))
+            (charts(window, &statistics))
             div.columns {
                 (queue_card(&queues))
                 (executor_card(&workers))
@@ -62,6 +70,45 @@ fn tiles(queues: &[Queue], workers: &Workers) -> Markup {
             li { span { "Running" } b { (running) } small.muted { (slots) " slots on this node" } }
             li { span { "Ended in the last minute" } b { (rate) } small.muted { "attempts on this node" } }
             li { span { "Executors ready" } b { (workers.ready()) " / " (workers.total) } small.muted { "on this node" } }
+        }
+    }
+}
+
+/// What the charts show: an hour unless somebody asks for a day.
+fn chart_window(request: &HttpRequest) -> Result<Window, Error> {
+    let mut query = Query::of(request);
+    let window = query.read("window").unwrap_or(Window::Hour);
+    query.finish()?;
+    Ok(window)
+}
+
+fn charts(window: Window, statistics: &Statistics) -> Markup {
+    let totals = &statistics.totals;
+    let ended = |point: &StatisticsPoint| {
+        let tasks = &point.figures.tasks;
+        vec![("good", tasks.completed as f64), ("calm", tasks.cancelled as f64)]
+    };
+    let failed = |point: &StatisticsPoint| vec![("bad", point.figures.tasks.failed as f64)];
+    let waited = |point: &StatisticsPoint| vec![("busy", point.figures.wait_s.p95.unwrap_or(0.0))];
+    let chart = |title, note, unit, values: &dyn Fn(&StatisticsPoint) -> Vec<(&'static str, f64)>| {
+        let bars = statistics.series.iter().map(|point| Bar { at: point.at, parts: values(point) }).collect();
+        Chart { title, note, unit, bars, until: statistics.until }.show()
+    };
+    html! {
+        section aria-label="Charts" {
+            nav.tabs aria-label="Time that the charts show" {
+                @for (other, label) in [(Window::Hour, "An hour"), (Window::Day, "A day")] {
+                    a href={ "/dashboard?window=" (other.as_str()) } aria-current=[(other == window).then_some("true")] { (label) }
+                }
+            }
+            div.charts {
+                (chart("Throughput", format!("{} tasks completed, {} cancelled", totals.tasks.completed, totals.tasks.cancelled), "tasks", &ended))
+                (chart("Failures", format!("{} tasks failed", totals.tasks.failed), "tasks", &failed))
+                (chart("Wait before the start", match totals.wait_s.p95 {
+                    Some(wait) => format!("95 % waited less than {}", seconds(wait)),
+                    None => "nothing started".to_owned(),
+                }, "s", &waited))
+            }
         }
     }
 }

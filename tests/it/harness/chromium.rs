@@ -99,12 +99,11 @@ impl Browser {
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'");
     }
 
-    /// The value of an expression in the page; none where the page is just being exchanged.
+    /// The value of an expression in the page; none where it has none, as while the page is being exchanged.
     pub(crate) fn try_value(&mut self, expression: &str) -> Option<Value> {
         let asked = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let answer = self.try_ask("Runtime.evaluate", asked).ok()?;
-        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
-        Some(answer["result"]["value"].clone())
+        answer.get("exceptionDetails").is_none().then(|| answer["result"]["value"].clone())
     }
 
     /// Waits until an expression of the page is true.
@@ -148,23 +147,6 @@ impl Browser {
     /// Waits for a text on the page.
     pub(crate) fn see(&mut self, text: &str) {
         self.until(&format!("document.body.innerText.includes({text:?})"));
-    }
-
-    /// Strikes a key.
-    pub(crate) fn strike(&mut self, key: &str) {
-        for kind in ["keyDown", "keyUp"] {
-            let text = if kind == "keyDown" && key.len() == 1 { json!(key) } else { Value::Null };
-            let mut event = json!({"type": kind, "key": key});
-            if !text.is_null() {
-                event["text"] = text;
-            }
-            self.ask("Input.dispatchKeyEvent", event);
-        }
-    }
-
-    /// Where the page is, without the host.
-    pub(crate) fn path(&mut self) -> String {
-        self.try_value("location.pathname + location.search").unwrap_or_default().as_str().unwrap_or("").to_owned()
     }
 
     /// A picture of the window.
