@@ -316,7 +316,7 @@ impl Handler<ChildEnded> for Executor {
     fn handle(&mut self, ended: ChildEnded, ctx: &mut Self::Context) {
         let now = Instant::now();
         let attempts = std::mem::take(&mut self.active.attempts);
-        if !attempts.is_empty() {
+        if !attempts.is_empty() || !self.guard.is(Exit::Retired) {
             let (id, count, status) = (self.id, attempts.len(), &ended.status);
             log::warn!("executor {id}: the child ended with {count} attempts running ({status})");
         }

@@ -91,7 +91,8 @@ pub(super) fn run(out: &Output, command: Command) -> Result<(), Error> {
             if out.is_json() {
                 return out.text(&format!("{:#}", json!({ "current": current, "needed": needed })));
             }
-            let current = current.map_or_else(|| "none".to_owned(), |version| version.to_string());
+            let none = || "none; `db upgrade` makes the tables, or takes a Python service's over".to_owned();
+            let current = current.map_or_else(none, |version| version.to_string());
             out.fields(&[("current", current), ("needed", needed.to_string())])
         }
         Command::Changes(args) => changes(out, &args),
