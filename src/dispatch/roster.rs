@@ -19,6 +19,8 @@ pub struct PoolView {
     pub name: String,
     /// The queues it serves, in order.
     pub queues: Vec<QueueName>,
+    /// The share of each; none where the order is strict.
+    pub weights: Option<Vec<u32>>,
     /// Executors it should have.
     pub workers: usize,
     /// Slots of each.

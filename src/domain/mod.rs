@@ -20,4 +20,5 @@ pub mod source;
 pub mod takeover;
 pub mod task;
 pub mod task_log;
+pub mod turns;
 pub mod workflow;

@@ -229,6 +229,7 @@ mod tests {
         PoolView {
             name: "celery".into(),
             queues: vec![],
+            weights: None,
             workers: 1,
             threads: 1,
             configured: (1, 1),

@@ -171,6 +171,7 @@ mod tests {
         let pool = PoolView {
             name: "celery".into(),
             queues: vec![queue("celery"), queue("direct")],
+            weights: None,
             workers: 1,
             threads: 1,
             configured: (1, 1),
