@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test
+.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test profiles
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ fuzz: setup ## search for answers that the OpenAPI document does not describe (s
 load-test: setup ## run the scaling guide's load test: 1000 tasks by 50 clients
 	cargo build --locked
 	scripts/with-service.sh bash -c '"$$SPARK" load-test "$$FLOW_ID" --tasks 1000 --clients 50'
+
+profiles: setup ## what each profile does with flows of six seconds, beside the scaling guide's figures (10 minutes)
+	cargo build --locked --release
+	SPARK=$(CURDIR)/target/release/automagik-spark scripts/profile-throughput.sh small medium large enterprise
 
 test-mcp: setup ## let an MCP client drive the service (automagik-tools, from PyPI)
 	cargo build --locked
