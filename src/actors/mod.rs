@@ -10,6 +10,7 @@ pub mod heartbeat;
 pub mod intake;
 pub mod janitor;
 mod link;
+mod measure;
 pub mod monitor;
 pub mod pool;
 pub mod post;

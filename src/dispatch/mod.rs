@@ -7,6 +7,7 @@ pub mod claim;
 mod error;
 pub mod events;
 mod feed;
+pub mod figures;
 pub mod health;
 mod in_flight;
 pub mod lease;
@@ -37,6 +38,7 @@ pub use error::Error;
 pub use in_flight::InFlight;
 
 use events::{EventOptions, Events};
+use figures::Figures;
 use health::Health;
 use lease::Lease;
 use pause::Pauses;
@@ -89,6 +91,7 @@ struct Inner {
     in_flight: InFlight,
     roster: Roster,
     health: Health,
+    figures: Figures,
     lease: Lease,
     stats: Stats,
     rates: Rates,
@@ -114,6 +117,7 @@ impl Dispatch {
             in_flight: InFlight::default(),
             roster: Roster::default(),
             health: Health::default(),
+            figures: Figures::default(),
             lease: Lease::default(),
             stats: Stats::default(),
             rates: Rates::default(),
@@ -176,6 +180,11 @@ impl Dispatch {
     /// What the monitor saw last.
     pub fn health(&self) -> &Health {
         &self.inner.health
+    }
+
+    /// What was last measured.
+    pub fn figures(&self) -> &Figures {
+        &self.inner.figures
     }
 
     /// This node's lease.

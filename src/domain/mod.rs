@@ -5,6 +5,7 @@ pub mod adapter;
 pub mod attempt;
 pub mod clock;
 pub mod event;
+pub mod histogram;
 pub mod id_prefix;
 pub mod ids;
 pub mod input;

@@ -185,6 +185,8 @@ mod tests {
             delayed: 0,
             oldest_pending_at: Some(now - chrono::TimeDelta::milliseconds(1500)),
             running: 1,
+            oldest_started_at: Some(now),
+            retrying: 0,
             paused_at: Some(now),
         };
         let rates = HashMap::from([(queue("direct"), 7), (queue("gone"), 1)]);

@@ -3,6 +3,7 @@
 
 mod channel;
 mod error;
+pub mod figures;
 mod keys;
 mod take;
 

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod beat;
 pub mod claim;
 pub mod error;
+pub mod figures;
 pub mod history;
 pub mod idempotency;
 pub mod migrate;
@@ -35,9 +36,12 @@ pub mod vault;
 pub mod workflow;
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+
+use crate::domain::histogram::Histogram;
 
 pub use error::Error;
 pub use pool::{Connection, PoolOptions};
@@ -51,6 +55,8 @@ pub use vault::{Seal, Vault};
 pub struct Store {
     pool: pool::Pool,
     acquire_timeout: Duration,
+    max_connections: u32,
+    query_times: Arc<Histogram>,
     vault: Vault,
     runtime: Handle,
 }
@@ -61,7 +67,14 @@ impl Store {
     /// # Errors
     /// The url or its TLS settings can't be used.
     pub fn open(options: &PoolOptions, vault: Vault, runtime: Handle) -> Result<Self, Error> {
-        Ok(Self { pool: pool::open(options)?, acquire_timeout: options.acquire_timeout, vault, runtime })
+        Ok(Self {
+            pool: pool::open(options)?,
+            acquire_timeout: options.acquire_timeout,
+            max_connections: options.max_size,
+            query_times: Arc::new(Histogram::new(figures::QUERY_BOUNDS)),
+            vault,
+            runtime,
+        })
     }
 
     /// Runs one piece of work with a connection, on the shared runtime, to its end.
@@ -72,7 +85,14 @@ impl Store {
         Fut: Future<Output = Result<T, Error>> + Send,
     {
         let (pool, limit) = (self.pool.clone(), self.acquire_timeout);
-        let task = self.runtime.spawn(async move { work(pool::get(&pool, limit).await?).await });
+        let times = self.query_times.clone();
+        let task = self.runtime.spawn(async move {
+            let connection = pool::get(&pool, limit).await?;
+            let began = Instant::now();
+            let done = work(connection).await;
+            times.observe(began.elapsed());
+            done
+        });
         task.await.map_err(|_| Error::Interrupted)?
     }
 

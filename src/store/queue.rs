@@ -20,13 +20,17 @@ pub struct QueueRecord {
     pub oldest_pending_at: Option<DateTime<Utc>>,
     /// Tasks that run.
     pub running: i64,
+    /// Since when the oldest of them runs.
+    pub oldest_started_at: Option<DateTime<Utc>>,
+    /// Tasks that failed and wait for their next attempt.
+    pub retrying: i64,
     /// Since when it is paused.
     pub paused_at: Option<DateTime<Utc>>,
 }
 
 impl Store {
-    /// What waits and runs, by queue, and what is paused. Of tasks it reads the two indexes of
-    /// live ones only.
+    /// What waits and runs, by queue, and what is paused. Of tasks it reads the three indexes
+    /// of live ones only.
     ///
     /// # Errors
     /// The database can't be reached.
@@ -37,14 +41,18 @@ impl Store {
                     SELECT queue, count(*) FILTER (WHERE pending_at <= $1) AS depth,
                            count(*) FILTER (WHERE pending_at > $1) AS delayed,
                            min(pending_at) FILTER (WHERE pending_at <= $1) AS oldest, 0::bigint AS running,
-                           NULL::timestamptz AS paused_at
+                           NULL::timestamptz AS started_at, 0::bigint AS retrying, NULL::timestamptz AS paused_at
                       FROM tasks WHERE status = 'pending' GROUP BY queue
                     UNION ALL
-                    SELECT queue, 0, 0, NULL, count(*), NULL FROM tasks WHERE status = 'running' GROUP BY queue
+                    SELECT queue, 0, 0, NULL, count(*), min(started_at), 0, NULL
+                      FROM tasks WHERE status = 'running' GROUP BY queue
                     UNION ALL
-                    SELECT name, 0, 0, NULL, 0, paused_at FROM paused_queues)
+                    SELECT queue, 0, 0, NULL, 0, NULL, count(*), NULL
+                      FROM tasks WHERE status = 'retrying' GROUP BY queue
+                    UNION ALL
+                    SELECT name, 0, 0, NULL, 0, NULL, 0, paused_at FROM paused_queues)
                 SELECT queue, sum(depth)::bigint, sum(delayed)::bigint, min(oldest), sum(running)::bigint,
-                       max(paused_at)
+                       min(started_at), sum(retrying)::bigint, max(paused_at)
                   FROM live GROUP BY queue ORDER BY queue";
             let rows = connection.query_typed(sql, &[(&now, Type::TIMESTAMPTZ)]).await?;
             let read = |row: &tokio_postgres::Row| {
@@ -54,7 +62,9 @@ impl Store {
                     delayed: row.try_get(2)?,
                     oldest_pending_at: row.try_get(3)?,
                     running: row.try_get(4)?,
-                    paused_at: row.try_get(5)?,
+                    oldest_started_at: row.try_get(5)?,
+                    retrying: row.try_get(6)?,
+                    paused_at: row.try_get(7)?,
                 })
             };
             rows.iter().map(read).collect()
