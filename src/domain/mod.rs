@@ -17,6 +17,7 @@ pub mod recycle;
 pub mod restart;
 pub mod retry;
 pub mod schedule;
+pub mod sizing;
 pub mod source;
 pub mod takeover;
 pub mod task;

@@ -4,6 +4,7 @@ pub mod discovery;
 mod identity;
 pub mod logging;
 mod machine;
+pub mod neighbours;
 mod options;
 mod reload;
 mod role;

@@ -57,7 +57,25 @@ const SERVER: &str = "
            (SELECT least(greatest(min(next_run_at), timestamptz '1970-01-01 00:00Z'), $1)
               FROM schedules WHERE status = 'active' AND next_run_at <= $1)";
 
+/// Needs no table: it is asked before there is one, too.
+const CONNECTIONS: &str = "
+    SELECT current_setting('max_connections')::bigint, (SELECT coalesce(sum(numbackends), 0)::bigint FROM pg_stat_database)";
+
 impl Store {
+    /// Most connections that the server accepts, and how many there are.
+    ///
+    /// # Errors
+    /// PostgreSQL can't be reached or refuses.
+    pub async fn connections(&self) -> Result<(u64, u64), Error> {
+        self.run(|connection| async move {
+            let rows = connection.query_typed(CONNECTIONS, &[]).await?;
+            let row = rows.first().ok_or_else(|| Error::Unreadable("no figures of the server".to_owned()))?;
+            let count = |column: usize| row.try_get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0));
+            Ok((count(0)?, count(1)?))
+        })
+        .await
+    }
+
     /// The pool's connections. No IO.
     pub fn pool_figures(&self) -> PoolFigures {
         let state = self.pool.state();

@@ -12,6 +12,7 @@ mod run_agent;
 pub(crate) mod script;
 mod spelling;
 mod terminal;
+mod tune;
 mod watch;
 
 use std::io::Read;
