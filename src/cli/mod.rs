@@ -16,6 +16,7 @@ mod environment;
 mod error;
 mod event_stream;
 mod follow;
+mod inspect;
 mod json_text;
 mod keys;
 mod load_test;
