@@ -8,6 +8,8 @@ mod queues;
 mod series;
 mod servers;
 
+use std::collections::HashSet;
+
 use actix_web::http::header::ACCEPT;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -44,11 +46,12 @@ pub(super) async fn scrape(state: Data<ApiState>, request: HttpRequest) -> HttpR
 
 /// OpenMetrics describes a counter under its name without `_total`, the older format under the name of its samples.
 fn as_plain_text(text: &str) -> String {
-    let is_counter = |name: &str| text.contains(&format!("# TYPE {name} counter\n"));
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let counters: HashSet<&str> = types.filter_map(|described| described.strip_suffix(" counter")).collect();
     let line = |line: &str| {
         let described = ["# HELP ", "# TYPE "].into_iter().find_map(|kind| Some((kind, line.strip_prefix(kind)?)));
         match described.and_then(|(kind, rest)| Some((kind, rest.split_once(' ')?))) {
-            Some((kind, (name, rest))) if is_counter(name) => format!("{kind}{name}_total {rest}\n"),
+            Some((kind, (name, rest))) if counters.contains(name) => format!("{kind}{name}_total {rest}\n"),
             _ => format!("{line}\n"),
         }
     };
