@@ -14,7 +14,7 @@ demo: setup ## build Spark and show it at work on this machine, then stop
 	target/debug/automagik-spark dev --demo
 
 test: ## run every test
-	@scripts/setup.sh browser
+	@scripts/setup.sh browser prometheus
 	cargo test --locked --no-fail-fast --lib --tests
 
 test-sources: setup ## try the real servers of all sources: needs PyPI, 2 GB and some minutes
