@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test
+.PHONY: help setup demo test test-sources test-sources-agentos test-alerts check format clippy docs bench fuzz test-mcp load-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test-sources: setup ## try the real servers of all sources: needs PyPI, 2 GB and
 test-sources-agentos: setup ## try a real AgentOS only: needs PyPI, 160 MB and a minute
 	cargo build --locked
 	scripts/test-sources.sh agentos
+
+test-alerts: ## bring about what each alert is for, with a real Prometheus: needs ten minutes
+	@scripts/setup.sh prometheus
+	cargo test --locked --test it alerts::provoked -- --ignored --nocapture
 
 check: format clippy test docs ## everything that CI wants: format, lints, tests, documentation
 

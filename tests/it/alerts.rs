@@ -2,6 +2,9 @@
 //! tool reads them, every alert fires and resolves, and every metric they name is told by a service that works.
 //! `make test-alerts` tries the alerts against real servers.
 
+mod prometheus;
+mod provoked;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
