@@ -1,7 +1,8 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test profiles
+# Every target is a command; none is a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +15,7 @@ demo: setup ## build Spark and show it at work on this machine, then stop
 	target/debug/automagik-spark dev --demo
 
 test: ## run every test
-	@scripts/setup.sh browser
+	@scripts/setup.sh browser prometheus
 	cargo test --locked --no-fail-fast --lib --tests
 
 test-sources: setup ## try the real servers of all sources: needs PyPI, 2 GB and some minutes
@@ -24,6 +25,10 @@ test-sources: setup ## try the real servers of all sources: needs PyPI, 2 GB and
 test-sources-agentos: setup ## try a real AgentOS only: needs PyPI, 160 MB and a minute
 	cargo build --locked
 	scripts/test-sources.sh agentos
+
+test-alerts: ## bring about what each alert is for, with a real Prometheus: needs ten minutes
+	@scripts/setup.sh prometheus
+	cargo test --locked --test it alerts::provoked -- --ignored --nocapture
 
 check: format clippy test docs ## everything that CI wants: format, lints, tests, documentation
 

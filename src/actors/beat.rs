@@ -89,6 +89,7 @@ async fn round(
     let mut next = store.next_due(now).await?;
     if next.is_some_and(|next| next <= now) {
         let fired = store.fire_due(now, options.fire.clone()).await?;
+        dispatch.stats().schedules.fired(&fired.occurrences, fired.skipped, clock::now());
         for (schedule, reason) in &fired.broken {
             log::error!("schedule {schedule} is paused, for it can't be read: {reason}");
         }

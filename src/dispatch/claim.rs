@@ -42,6 +42,7 @@ impl Dispatch {
         let begun = |attempt: &Attempt| attempt.event(TaskStatus::Running, attempt.started_at, None);
         self.inner.events.publish(attempts.map(begun));
         for claimed in &claimed {
+            self.inner.stats.attempts.began(&claimed.attempt);
             in_flight.claimed(claimed.attempt.task, claimed.attempt.number);
         }
         let got: std::collections::HashSet<TaskId> = claimed.iter().map(|claimed| claimed.attempt.task).collect();

@@ -104,6 +104,7 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
             Ok(applied) => {
                 let stored = || ends.iter().filter(|end| applied.contains(&end.attempt.task));
                 inner.rates.add(stored().map(|end| &end.attempt.queue));
+                stored().for_each(|end| inner.stats.attempts.ended(end));
                 inner.events.publish(stored().map(AttemptEnd::event));
                 let pended = ends
                     .iter()

@@ -17,7 +17,7 @@ pub struct Histogram {
 pub struct Observed {
     /// All that was observed, added up.
     pub sum: Duration,
-    /// How much was observed in each bucket, by its upper bound in seconds; the last bound is `f64::MAX`.
+    /// How much was observed in each bucket, by its upper bound in seconds; the last bound is infinite.
     pub buckets: Vec<(f64, u64)>,
 }
 
@@ -41,7 +41,7 @@ impl Histogram {
 
     /// What it holds now. An observation that is under way may be in the sum and not yet in a bucket, or the other way.
     pub fn read(&self) -> Observed {
-        let bounds = self.bounds.iter().copied().chain([f64::MAX]);
+        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
         Observed {
             sum: Duration::from_micros(self.sum_us.load(Ordering::Relaxed)),
@@ -92,7 +92,7 @@ mod tests {
             histogram.observe(took);
         }
         let observed = histogram.read();
-        assert_eq!(observed.buckets, [(0.1, 2), (0.5, 2), (f64::MAX, 2)]);
+        assert_eq!(observed.buckets, [(0.1, 2), (0.5, 2), (f64::INFINITY, 2)]);
         assert_eq!((observed.count(), observed.longer_than(0.1), observed.longer_than(0.5)), (6, 4, 2));
         assert_eq!(observed.sum, MS(3_601_202));
     }

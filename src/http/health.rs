@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::state::ApiState;
+use crate::dispatch::Dispatch;
 use crate::dispatch::health::{Health, Phase};
 use crate::dispatch::roster::PoolView;
 use crate::domain::clock;
@@ -197,6 +198,11 @@ fn judge(health: &Health, pools: &[PoolView], paused_queues: Vec<String>, now: D
             database: PartHealth { status: word(Some(health.database_ok())) },
         },
     }
+}
+
+/// Whether the service can be used.
+pub(super) fn is_ready(dispatch: &Dispatch) -> bool {
+    readiness(dispatch.health(), &dispatch.roster().pools()) == "ready"
 }
 
 fn readiness(health: &Health, pools: &[PoolView]) -> &'static str {

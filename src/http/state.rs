@@ -47,6 +47,8 @@ pub struct ApiOptions {
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` is open without a key.
     pub open_metrics: bool,
+    /// Memory that Redis is expected to have, for a Redis that has no limit of its own.
+    pub redis_memory_bytes: u64,
     /// Largest body of a request.
     pub max_body_bytes: usize,
     /// How long the body of a request may take to come.
@@ -83,6 +85,7 @@ impl Default for ApiOptions {
             api_keys: Vec::new(),
             cors_origins: vec!["http://localhost:3000".to_owned(), "http://localhost:8883".to_owned()],
             open_metrics: true,
+            redis_memory_bytes: 512 * 1024 * 1024,
             max_body_bytes: 10 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             validate_timeout: Duration::from_secs(5),

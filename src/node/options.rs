@@ -190,6 +190,7 @@ pub(super) fn api(config: &Config) -> anyhow::Result<ApiOptions> {
         api_keys: config.api.keys.clone(),
         cors_origins: config.api.cors_origins.clone(),
         open_metrics: config.api.metrics_open,
+        redis_memory_bytes: u64::from(config.redis.memory_mb) * 1024 * 1024,
         max_body_bytes: config.api.max_body_bytes,
         fire: fire(config)?,
         timezone: config.timezone,

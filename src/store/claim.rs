@@ -32,6 +32,12 @@ pub struct Attempt {
     pub queue: QueueName,
     /// Its place there.
     pub priority: Priority,
+    /// The name of the source that is to run it.
+    pub source: String,
+    /// When the task was made.
+    pub created_at: DateTime<Utc>,
+    /// Since when it might have started.
+    pub pending_at: DateTime<Utc>,
     /// What it has behind and before it.
     pub limits: TaskLimits,
     /// When the attempt began.
@@ -91,9 +97,10 @@ WITH popped AS MATERIALIZED (
       AND t.queue <> ALL (ARRAY(SELECT name FROM paused_queues))
       AND (t.expires_at IS NULL OR t.tries > 0 OR t.expires_at > $3)
     RETURNING t.id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at, t.workflow_id,
-              t.schedule_id, t.input_data, t.session_id, t.timeout_s
+              t.schedule_id, t.created_at, t.pending_at, t.input_data, t.session_id, t.timeout_s
 )
 SELECT c.id, c.workflow_id, c.schedule_id, c.tries, c.queue, c.priority, c.max_retries, c.failures, c.lost, c.started_at,
+       c.created_at, c.pending_at, coalesce(s.name, s.source_type, 'none') AS source_name,
        coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy,
        c.input_data::text AS input, c.session_id, c.timeout_s, w.remote_flow_id, w.input_component, w.output_component,
        s.source_type, s.url, s.encrypted_api_key, s.adapter
@@ -145,6 +152,7 @@ pub(super) fn read_attempt(row: &Row) -> Result<Attempt, Error> {
     let queue: String = row.try_get("queue")?;
     let policy: &str = row.try_get("unknown_policy")?;
     let count = |column| row.try_get::<_, i32>(column).map(|n| u32::try_from(n).unwrap_or(0));
+    let pending_at = row.try_get("pending_at")?;
     Ok(Attempt {
         task: TaskId(row.try_get("id")?),
         workflow: WorkflowId(row.try_get("workflow_id")?),
@@ -152,6 +160,9 @@ pub(super) fn read_attempt(row: &Row) -> Result<Attempt, Error> {
         number: row.try_get("tries")?,
         queue: QueueName::new(queue).unwrap_or_default(),
         priority: Priority::new(i64::from(row.try_get::<_, i16>("priority")?)).unwrap_or_default(),
+        source: row.try_get("source_name")?,
+        created_at: row.try_get::<_, Option<_>>("created_at")?.unwrap_or(pending_at),
+        pending_at,
         limits: TaskLimits {
             max_retries: count("max_retries")?,
             failures: count("failures")?,

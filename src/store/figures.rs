@@ -54,7 +54,7 @@ const SERVER: &str = "
            current_setting('max_connections')::bigint,
            (SELECT count(*) FROM nodes WHERE lease_until > $1),
            (SELECT count(*) FROM nodes WHERE lease_until <= $1),
-           (SELECT least(greatest(min(next_run_at), timestamptz '1970-01-01 00:00Z'), $1)
+           (SELECT min(greatest(next_run_at, timestamptz '1970-01-01 00:00Z'))
               FROM schedules WHERE status = 'active' AND next_run_at <= $1)";
 
 /// Needs no table: it is asked before there is one, too.

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod agents;
+mod alerts;
 mod api;
 mod beat_store;
 mod browser;

@@ -113,6 +113,7 @@ async fn fire(
         writes.skips.write(transaction, now),
         writes.moved.write(transaction),
     )?;
+    fired.occurrences = writes.made.scheduled_for;
     for task in made {
         fired.made.push(task.id);
         match task.pending_at {
