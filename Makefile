@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test
+.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs audit unit bench fuzz test-mcp load-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ test-sources-agentos: setup ## try a real AgentOS only: needs PyPI, 160 MB and a
 	cargo build --locked
 	scripts/test-sources.sh agentos
 
-check: format clippy test docs ## everything that CI wants: format, lints, tests, documentation
+check: format audit unit clippy test docs ## what CI wants: format, dependencies, unit, lints, tests, documentation
 
 format: ## is every file formatted?
 	cargo fmt --all --check
@@ -35,6 +35,13 @@ clippy: ## lints, as errors
 
 docs: ## documentation, warnings as errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+audit: ## check the dependencies: licences, sources, withdrawn versions, known vulnerabilities (where GitHub is reached)
+	scripts/audit.sh
+
+unit: ## check the systemd unit, and that its exposure is below 2.0
+	@scripts/setup.sh systemd
+	scripts/unit.sh
 
 fuzz: setup ## search for answers that the OpenAPI document does not describe (schemathesis, from PyPI)
 	cargo build --locked

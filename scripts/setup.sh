@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Spark's build, tests and `automagik-spark dev` need and this machine lacks: PostgreSQL, Redis (or
-# Valkey), setpriv, a C compiler; with the argument `browser` also Chromium, in which tests open pages. Debian and
-# Ubuntu. The packages' own servers are not started by it; whoever does not want them after the next boot either says
+# Valkey), setpriv, a C compiler; with the argument `browser` also Chromium, in which tests open pages, with `systemd` also
+# systemd-analyze, which checks the unit. Debian and Ubuntu. The packages' own servers are not started by it; whoever does not want them after the next boot either says
 # `systemctl disable postgresql redis-server`.
 set -euo pipefail
 
@@ -27,6 +27,10 @@ has cc || missing+=(gcc libc6-dev)
 has pkg-config || missing+=(pkg-config)
 if [ "${1:-}" = browser ]; then
     has chromium || has chromium-browser || has google-chrome || has google-chrome-stable || missing+=(chromium)
+fi
+
+if [ "${1:-}" = systemd ]; then
+    has systemd-analyze || missing+=(systemd)
 fi
 
 if ! has cargo; then
