@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs audit unit bench fuzz test-mcp load-test
+.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs audit unit bench fuzz fuzz-targets test-mcp load-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ audit: ## check the dependencies: licences, sources, withdrawn versions, known v
 unit: ## check the systemd unit, and that its exposure is below 2.0
 	@scripts/setup.sh systemd
 	scripts/unit.sh
+
+fuzz-targets: ## run each fuzz target for TIME seconds (60), see fuzz/
+	@scripts/setup.sh fuzz
+	scripts/fuzz-targets.sh
 
 fuzz: setup ## search for answers that the OpenAPI document does not describe (schemathesis, from PyPI)
 	cargo build --locked

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what Spark's build, tests and `automagik-spark dev` need and this machine lacks: PostgreSQL, Redis (or
-# Valkey), setpriv, a C compiler; with the argument `browser` also Chromium, in which tests open pages, with `systemd` also
-# systemd-analyze, which checks the unit. Debian and Ubuntu. The packages' own servers are not started by it; whoever does not want them after the next boot either says
-# `systemctl disable postgresql redis-server`.
+# Valkey), setpriv, a C compiler; with an argument also what it names: `browser` Chromium, in which tests open pages,
+# `systemd` systemd-analyze, which checks the unit, `fuzz` a C++ compiler for the fuzz targets. Debian and Ubuntu. The
+# packages' own servers are not started by it; whoever does not want them after the next boot either says `systemctl
+# disable postgresql redis-server`.
 set -euo pipefail
 
 policy=/usr/sbin/policy-rc.d
@@ -31,6 +32,10 @@ fi
 
 if [ "${1:-}" = systemd ]; then
     has systemd-analyze || missing+=(systemd)
+fi
+
+if [ "${1:-}" = fuzz ]; then
+    has c++ || missing+=(g++)
 fi
 
 if ! has cargo; then
