@@ -30,7 +30,7 @@ test-alerts: ## bring about what each alert is for, with a real Prometheus: need
 	@scripts/setup.sh prometheus
 	cargo test --locked --test it alerts::provoked -- --ignored --nocapture
 
-check: format clippy test docs ## everything that CI wants: format, lints, tests, documentation
+check: format audit unit clippy test docs ## what CI wants: format, dependencies, unit, lints, tests, documentation
 
 format: ## is every file formatted?
 	cargo fmt --all --check
@@ -40,6 +40,17 @@ clippy: ## lints, as errors
 
 docs: ## documentation, warnings as errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+audit: ## check the dependencies: licences, sources, withdrawn versions, known vulnerabilities (where GitHub is reached)
+	scripts/audit.sh
+
+unit: ## check the systemd unit, and that its exposure is below 2.0
+	@scripts/setup.sh systemd
+	scripts/unit.sh
+
+fuzz-targets: ## run each fuzz target for TIME seconds (60), see fuzz/
+	@scripts/setup.sh fuzz
+	scripts/fuzz-targets.sh
 
 fuzz: setup ## search for answers that the OpenAPI document does not describe (schemathesis, from PyPI)
 	cargo build --locked

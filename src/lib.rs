@@ -8,6 +8,8 @@ pub mod config;
 pub mod dev;
 pub mod dispatch;
 pub mod domain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod mailbox;
 pub mod node;

@@ -27,6 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("dev", &["domain"]),
     ("simulate", &["domain"]),
     ("domain", &[]),
+    ("fuzz", &["child", "config", "http", "sources", "domain"]),
 ];
 /// Single files that may use more than their module: migrations need no running service, and their errors are shown.
 const TABLE_OF_FILES: &[(&str, &[&str])] = &[("cli/db.rs", &["store"]), ("cli/error.rs", &["store"])];

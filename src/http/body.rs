@@ -47,6 +47,13 @@ impl Body {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
 impl FromRequest for Body {
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;

@@ -11,6 +11,8 @@ pub mod bulk;
 mod cors;
 pub mod error;
 pub mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod health;
 pub mod key;
 mod keyring;

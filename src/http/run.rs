@@ -254,3 +254,15 @@ fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft,
         pending_at: start.max(now).trunc_subsecs(6),
     })
 }
+
+/// Reads a body as a run's (for the fuzz target): what is taken keeps its input, and does not wait in the past.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_any(body: &Body, options: &ApiOptions) -> Result<(), Error> {
+    let now = clock::now();
+    let draft = draft(body, options, now)?;
+    let stored: Value = serde_json::from_str(&draft.input).expect("an input is stored as JSON");
+    let again = Input::from_json(stored).expect("and is an input still").to_stored();
+    assert_eq!(Input::source_text(Some(&again)), Input::source_text(Some(&draft.input)));
+    assert!(draft.pending_at >= draft.created_at, "a task waits in the past");
+    Ok(())
+}

@@ -6,6 +6,8 @@ mod client;
 mod detail;
 mod discreet;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hive;
 mod http;
 mod langflow;
