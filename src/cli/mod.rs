@@ -41,6 +41,7 @@ mod task_filter;
 mod task_view;
 mod tasks;
 mod telemetry;
+mod tls_args;
 mod watch;
 mod worker;
 mod workflows;

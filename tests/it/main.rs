@@ -19,3 +19,4 @@ mod moving;
 mod pools;
 mod schedule_times;
 mod simulate;
+mod tls;
