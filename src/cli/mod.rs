@@ -42,6 +42,7 @@ mod task_filter;
 mod task_view;
 mod tasks;
 mod telemetry;
+mod tls_args;
 mod tune;
 mod watch;
 mod worker;

@@ -8,6 +8,7 @@ use super::connection::{Remote, ServiceRemote, secret};
 use super::render::{field, relative, short_ids, time};
 use super::run_agent::RunAgentArgs;
 use super::table::Column::{Drop, Keep, Shrink};
+use super::tls_args::TlsArgs;
 use super::{Error, Session, resolve, run_agent, submit};
 use crate::domain::clock::now;
 use crate::domain::source::{Secret, SourceKind};
@@ -50,6 +51,8 @@ pub(super) struct AddArgs {
     /// active or inactive
     #[arg(short, long)]
     status: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// Which sources to list.
@@ -88,6 +91,8 @@ pub(super) struct UpdateArgs {
     /// active or inactive
     #[arg(id = "new_status", short = 's', long = "status", value_name = "STATUS")]
     status: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// Which source to delete.
@@ -141,13 +146,14 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
 
 async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
     let key = read_key(args.api_key)?;
-    let body = fields([
+    let mut body = fields([
         ("source_type", Some(args.kind.as_str().to_owned())),
         ("adapter", args.adapter),
         ("url", Some(args.url.clone())),
         ("name", args.name),
         ("api_key", key),
     ]);
+    args.tls.add_to(&mut body)?;
     let mut answer = match session.client.post(&["sources"]).json(&body).send().await {
         // As the Python CLI does, so that a script that sets things up may run again.
         Err(Error::Refused { code: Some(code), .. }) if code == "source_duplicate" => {
@@ -167,7 +173,7 @@ async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
 }
 
 async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
-    let body = fields([
+    let mut body = fields([
         ("name", args.name),
         ("source_type", args.kind.map(|kind| kind.as_str().to_owned())),
         ("adapter", args.adapter),
@@ -175,8 +181,10 @@ async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
         ("api_key", read_key(args.api_key)?),
         ("status", args.status),
     ]);
+    args.tls.add_to(&mut body)?;
     if body.as_object().is_some_and(Map::is_empty) {
-        let message = "nothing to change is given; say --name, --type, --adapter, --url, --api-key or --status";
+        let message = "nothing to change is given; say --name, --type, --adapter, --url, --api-key, --tls-ca, \
+                       --tls-verify or --status";
         return Err(Error::Usage(message.to_owned()));
     }
     let id = resolve::id(&session.client, &resolve::SOURCE, &args.source).await?;
@@ -234,7 +242,14 @@ fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Error> {
     });
     let columns =
         [Keep("ID"), Shrink("NAME"), Keep("TYPE"), Shrink("URL"), Keep("STATUS"), Drop("VERSION"), Drop("CREATED")];
-    session.out.rows(&columns, rows.collect(), "no sources; `automagik-spark sources add` adds one")
+    session.out.rows(&columns, rows.collect(), "no sources; `automagik-spark sources add` adds one")?;
+    for source in sources.iter().filter(|source| source["tls_verify"] == false) {
+        session.out.say(&format!(
+            "warning: {} is believed without a look at its certificate (tls_verify is false)",
+            field(source, "url")
+        ));
+    }
+    Ok(())
 }
 
 /// What it is, with its adapter where it has one.

@@ -1,6 +1,7 @@
 //! Bodies of requests, as a fuzz target can have them: whatever is sent is taken or refused with a reason, never with a 500.
 
 use actix_web::ResponseError;
+use chrono::SubsecRound;
 use serde::de::DeserializeOwned;
 
 use super::body::Body;
@@ -21,7 +22,8 @@ use crate::domain::ids::WorkflowId;
 pub fn bodies(data: &[u8]) {
     let body = Body::from(data.to_vec());
     let options = ApiOptions::default();
-    let now = clock::now();
+    // What PostgreSQL keeps of a time.
+    let now = clock::now().trunc_subsecs(6);
     let _ = taken(run::read_any(&body, &options));
     if let Some(schedule) = read::<ScheduleBody>(&body) {
         let _ = taken(schedule.complete());

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::domain::adapter::Adapters;
-use crate::domain::source::{Endpoint, Secret, SourceKind};
+use crate::domain::source::{Endpoint, Secret, SourceKind, Trust};
 use crate::domain::workflow::UnknownPolicy;
 use crate::sources::{self, Error, HttpClient};
 use crate::store::Store;
@@ -50,7 +50,8 @@ async fn look(store: &Store, http: &HttpClient, kind: SourceKind, url: &str) -> 
             return Ok(false);
         }
     }
-    let endpoint = Endpoint { kind, url: url.to_owned(), api_key: Secret::default(), adapter: None };
+    let endpoint =
+        Endpoint { kind, url: url.to_owned(), api_key: Secret::default(), adapter: None, trust: Trust::default() };
     let source = sources::connect(endpoint, http.clone(), &Adapters::default())?;
     let silence = |_| Error::Unreachable(format!("no answer within {} s", LIMIT.as_secs()));
     let version = tokio::time::timeout(LIMIT, source.validate()).await.map_err(silence)??;
@@ -62,6 +63,8 @@ async fn look(store: &Store, http: &HttpClient, kind: SourceKind, url: &str) -> 
         api_key: None,
         active: true,
         version_info: Some(version.to_string()),
+        tls_verify: true,
+        tls_ca: None,
         unknown_policy: UnknownPolicy::default(),
     };
     Ok(matches!(store.add_source(draft).await?, Stored::Done(_)))

@@ -33,6 +33,7 @@ use crate::mailbox::Mailbox;
 use crate::sources::HttpClient;
 use crate::store::migrate::{self, Upgraded};
 use crate::store::node::NodeRow;
+use crate::store::source::SourceFilter;
 use crate::store::takeover::TakenOver;
 use crate::store::{self, PoolOptions, Store, Vault};
 
@@ -58,6 +59,9 @@ pub struct Node {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(String);
+
+/// Most sources that are looked through at a start for what is to be warned of, the newest.
+const SOURCES_TOLD: i64 = 1000;
 
 /// A service that the node needs is not one that it can use: somebody has to change something first.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +95,11 @@ impl Node {
         let store = Store::open(&database, vault, runtime.clone())?;
         for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
             log::warn!("{warning}");
+        }
+        // Sources that were told so by somebody, maybe long ago.
+        let (sources, _) = store.sources(SourceFilter::default(), 0, SOURCES_TOLD).await.map_err(unavailable)?;
+        for source in sources.iter().filter(|source| !source.tls_verify) {
+            log::warn!("source {} is believed without a look at its certificate (tls_verify is false)", source.id);
         }
         let mailbox = Mailbox::open(options::mailbox(config), runtime.clone())?;
         let row = identity::this_node(NodeId::generate(), &config.node.roles);

@@ -13,7 +13,7 @@ use crate::domain::ids::{NodeId, ScheduleId, TaskId, WorkflowId};
 use crate::domain::input::Input;
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::retry::TaskLimits;
-use crate::domain::source::Endpoint;
+use crate::domain::source::{Endpoint, Trust};
 use crate::domain::task::TaskStatus;
 use crate::domain::workflow::UnknownPolicy;
 
@@ -103,7 +103,8 @@ SELECT c.id, c.workflow_id, c.schedule_id, c.tries, c.queue, c.priority, c.max_r
        c.created_at, c.pending_at, coalesce(s.name, s.source_type, 'none') AS source_name,
        coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy,
        c.input_data::text AS input, c.session_id, c.timeout_s, w.remote_flow_id, w.input_component, w.output_component,
-       s.source_type, s.url, s.encrypted_api_key, s.adapter
+       s.source_type, s.url, s.encrypted_api_key, s.adapter,
+       coalesce(s.tls_verify, true) AS tls_verify, s.tls_ca
 FROM claimed c
 JOIN workflows w ON w.id = c.workflow_id
 LEFT JOIN workflow_sources s ON s.id = w.workflow_source_id";
@@ -182,5 +183,6 @@ fn read_endpoint(row: &Row, vault: &super::Vault) -> Result<Endpoint, Error> {
         url: row.try_get::<_, Option<_>>("url")?.ok_or_else(missing)?,
         api_key: vault.decrypt(key)?,
         adapter: row.try_get("adapter")?,
+        trust: Trust::of(row.try_get("tls_verify")?, row.try_get("tls_ca")?),
     })
 }

@@ -9,7 +9,7 @@ use super::{Error, Store, pool};
 use crate::domain::clock;
 use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{SourceId, TaskId};
-use crate::domain::source::{Endpoint, Secret, SourceKind, trim_url};
+use crate::domain::source::{Endpoint, Secret, SourceKind, Trust, trim_url};
 use crate::domain::workflow::UnknownPolicy;
 
 /// A source as it is stored; its key stays sealed.
@@ -31,6 +31,10 @@ pub struct SourceRecord {
     pub version_info: Option<String>,
     /// What to do where it is unknown whether it ran a flow.
     pub unknown_policy: UnknownPolicy,
+    /// Whether its server's certificate is checked.
+    pub tls_verify: bool,
+    /// The only certificates that it is checked by, PEM.
+    pub tls_ca: Option<String>,
     /// When it was added.
     pub created_at: Option<DateTime<Utc>>,
     /// When its row last changed.
@@ -58,10 +62,14 @@ pub struct SourceDraft {
     pub version_info: Option<String>,
     /// What to do where it is unknown whether it ran a flow.
     pub unknown_policy: UnknownPolicy,
+    /// Whether its server's certificate is checked.
+    pub tls_verify: bool,
+    /// The only certificates that it is checked by, PEM.
+    pub tls_ca: Option<String>,
 }
 
 const COLUMNS: &str = "id, name, source_type, url, encrypted_api_key, status, version_info::text AS version_info, \
-     unknown_policy, adapter, created_at, updated_at";
+     unknown_policy, adapter, tls_verify, tls_ca, created_at, updated_at";
 
 /// The constraint that keeps urls apart.
 const URL_CONSTRAINT: &str = "workflow_sources_url_key";
@@ -77,6 +85,8 @@ impl SourceRecord {
             status: row.try_get("status")?,
             version_info: row.try_get("version_info")?,
             unknown_policy: UnknownPolicy::from_stored(row.try_get("unknown_policy")?),
+            tls_verify: row.try_get("tls_verify")?,
+            tls_ca: row.try_get("tls_ca")?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
             sealed_key: row.try_get("encrypted_api_key")?,
@@ -118,7 +128,8 @@ impl Store {
     /// Its kind is not known to this version, or its key was sealed with another encryption key.
     pub fn endpoint(&self, source: &SourceRecord) -> Result<Endpoint, Error> {
         let (kind, api_key) = (self.source_kind(source)?, self.source_key(source)?);
-        Ok(Endpoint { kind, url: trim_url(&source.url).to_owned(), api_key, adapter: source.adapter.clone() })
+        let trust = Trust::of(source.tls_verify, source.tls_ca.as_deref());
+        Ok(Endpoint { kind, url: trim_url(&source.url).to_owned(), api_key, adapter: source.adapter.clone(), trust })
     }
 
     /// What speaks at a source.
@@ -213,8 +224,8 @@ impl Store {
         let sql = format!(
             "INSERT INTO workflow_sources
                 (id, name, source_type, url, encrypted_api_key, status, version_info, unknown_policy, created_at, updated_at,
-                 adapter)
-             SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7::json, $8, $9, $9, $10
+                 adapter, tls_verify, tls_ca)
+             SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7::json, $8, $9, $9, $10, $11, $12
               WHERE NOT EXISTS (SELECT FROM workflow_sources WHERE rtrim(url, '/') = $4)
              RETURNING {COLUMNS}"
         );
@@ -228,7 +239,8 @@ impl Store {
     pub async fn update_source(&self, id: SourceId, draft: SourceDraft) -> Result<Stored, Error> {
         let sql = format!(
             "UPDATE workflow_sources SET name = $2, source_type = $3, url = $4, encrypted_api_key = coalesce($5, encrypted_api_key), status = $6,
-                    version_info = $7::json, unknown_policy = $8, updated_at = $9, adapter = $10
+                    version_info = $7::json, unknown_policy = $8, updated_at = $9, adapter = $10,
+                    tls_verify = $11, tls_ca = $12
               WHERE id = $1 RETURNING {COLUMNS}"
         );
         self.write_source(sql, id, draft, Stored::Unknown).await
@@ -256,6 +268,8 @@ impl Store {
                     (&draft.unknown_policy.as_str() as _, Type::TEXT),
                     (&now as _, Type::TIMESTAMPTZ),
                     (&draft.adapter as _, Type::TEXT),
+                    (&draft.tls_verify as _, Type::BOOL),
+                    (&draft.tls_ca as _, Type::TEXT),
                 ];
                 let row = connection.query_typed_opt(&sql, &params).await?;
                 row.as_ref().map(SourceRecord::from_row).transpose()

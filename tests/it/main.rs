@@ -20,3 +20,4 @@ mod moving;
 mod pools;
 mod schedule_times;
 mod simulate;
+mod tls;

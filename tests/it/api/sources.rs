@@ -3,13 +3,15 @@ use serde_json::{Value, json};
 
 use super::client::{SOURCE_KEY, TestApi, fields, id};
 
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 12] = [
     "adapter",
     "created_at",
     "id",
     "name",
     "source_type",
     "status",
+    "tls_ca",
+    "tls_verify",
     "unknown_policy",
     "updated_at",
     "url",
