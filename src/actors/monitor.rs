@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::post::ask;
@@ -21,6 +22,8 @@ pub struct MonitorOptions {
     pub beat_limit: Option<Duration>,
 }
 
+/// How often Redis is asked for its memory.
+const MEMORY_EVERY: Duration = Duration::from_secs(10);
 /// How long PostgreSQL, Redis or a supervisor may take to answer before they count as hanging.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
@@ -34,6 +37,7 @@ pub async fn run(
     let mut system = System::new().inspect_err(|error| log::error!("children can't be sampled: {error}")).ok();
     let mut ticks = tokio::time::interval(options.every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut memory_at = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -42,6 +46,10 @@ pub async fn run(
         let pids = dispatch.roster().pools().iter().flat_map(|pool| &pool.executors).filter_map(|e| e.pid).collect();
         let samples;
         ((system, samples), ()) = tokio::join!(sample(system.take(), pids), probe(&dispatch));
+        if dispatch.health().redis_ok() && memory_at.is_none_or(|at: Instant| at.elapsed() >= MEMORY_EVERY) {
+            look_at_memory(&dispatch).await;
+            memory_at = Some(Instant::now());
+        }
         let mut alive = true;
         for supervisor in &supervisors {
             alive &= ask(supervisor, Sampled(samples.clone()), ANSWER_LIMIT).await.is_some();
@@ -86,6 +94,19 @@ async fn probe(dispatch: &Dispatch) {
     report("Redis", health.redis_ok(), redis);
     health.set_database(database);
     health.set_redis(redis);
+}
+
+/// Warns of a Redis that is full, or that throws mailboxes away when it is.
+async fn look_at_memory(dispatch: &Dispatch) {
+    // A server that does not answer is told of by the probe, and one that does not say is not warned of.
+    let Ok(Ok(memory)) = tokio::time::timeout(ANSWER_LIMIT, dispatch.mailbox().memory()).await else { return };
+    let warning = memory.and_then(|memory| memory.warning());
+    if dispatch.health().set_redis_warning(warning.clone()) {
+        match warning {
+            Some(warning) => log::warn!("{warning}"),
+            None => log::info!("Redis keeps what it is given again"),
+        }
+    }
 }
 
 fn report(server: &str, before: bool, now: bool) {

@@ -99,7 +99,7 @@ impl From<NewTask> for Task {
             workflow_id: task.workflow_id,
             schedule_id: task.schedule_id,
             status: TaskStatus::Pending.as_str().to_owned(),
-            input_data: shown::input(Some(task.input)),
+            input_data: shown::input(Some(task.input.to_string())),
             output_data: None,
             result: None,
             error: None,

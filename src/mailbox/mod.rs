@@ -4,6 +4,7 @@
 mod channel;
 mod error;
 mod keys;
+mod memory;
 mod take;
 
 use bb8_redis::RedisConnectionManager;
@@ -19,6 +20,7 @@ use crate::domain::task::PendingTask;
 
 pub use channel::Ear;
 pub use error::Error;
+pub use memory::Memory;
 pub use take::{Taken, Taker};
 
 use keys::Keys;
