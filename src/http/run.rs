@@ -43,7 +43,7 @@ const TEXT_MAX: usize = 255;
 /// A run with what it may be told. A body that is only a JSON string is the input.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct RunRequest {
-    /// Text, or an object, which the source is given as JSON text. `{"value": x}` means x.
+    /// Text, or an object, which the source is given as the JSON text that was sent. `{"value": x}` means x.
     #[schema(value_type = Object, example = json!("Hello"))]
     input_data: Box<RawValue>,
     /// Runs with the same session share what the source remembers; each has its own where none is given.

@@ -3,4 +3,5 @@
 mod backlog;
 mod bad_input;
 mod connections;
+mod redis;
 mod sources;

@@ -144,7 +144,7 @@ const SCHEDULES: Section = Section {
             r#"{"workflow_id": "{workflow}", "schedule_type": "cron", "schedule_expr": "60 * * * *"}"#,
             422,
             V,
-            "minute (0-59)",
+            "its minute field can't be 60; its fields are minute (0-59)",
         ),
         (
             "a word",

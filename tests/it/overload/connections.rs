@@ -16,6 +16,9 @@ use crate::lifecycle::alone;
 
 /// Connections that do nothing.
 const IDLE: usize = 10_000;
+/// Requests with the largest body there may be, far more at one time than there is room for.
+const BODIES: usize = 50;
+const BODIES_AT_ONCE: usize = 40;
 /// How many are opened at one time.
 const OPENING: usize = 100;
 
@@ -97,7 +100,7 @@ async fn a_flood_of_the_largest_bodies_takes_bounded_memory() {
         body.len()
     );
     let to = address(&node);
-    let statuses = stream::iter(0..120).map(|_| {
+    let statuses = stream::iter(0..BODIES).map(|_| {
         let (to, head, body) = (&to, &head, &body);
         async move {
             let mut connection = TcpStream::connect(to).await.expect("it is taken");
@@ -119,14 +122,14 @@ async fn a_flood_of_the_largest_bodies_takes_bounded_memory() {
         }
     };
     let statuses: Vec<String> = tokio::select! {
-        statuses = statuses.buffer_unordered(60).collect() => statuses,
+        statuses = statuses.buffer_unordered(BODIES_AT_ONCE).collect() => statuses,
         () = sampling => unreachable!("it samples for ever"),
     };
     let most = MOST.load(std::sync::atomic::Ordering::Relaxed);
     let accepted = statuses.iter().filter(|status| *status == "200").count();
     let refused = statuses.iter().filter(|status| *status == "503").count();
     println!(
-        "120 bodies of 10 MB, 60 at once: {accepted} accepted, {refused} refused; {before} MB before, {most} MB at most, {} MB after",
+        "{BODIES} bodies of 10 MB, {BODIES_AT_ONCE} at once: {accepted} accepted, {refused} refused; {before} MB before, {most} MB at most, {} MB after",
         memory_mb(node.pid())
     );
     assert!(accepted > 0, "{statuses:?}");

@@ -121,7 +121,7 @@ impl Rude {
 }
 
 fn misbehave(way: Way, mut stream: TcpStream, sent: &AtomicUsize) {
-    let mut give = |stream: &mut TcpStream, bytes: &[u8]| {
+    let give = |stream: &mut TcpStream, bytes: &[u8]| {
         let taken = stream.write_all(bytes).is_ok();
         sent.fetch_add(bytes.len(), Ordering::Relaxed);
         taken
