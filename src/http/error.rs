@@ -224,6 +224,7 @@ fn of_store(error: &store::Error) -> (StatusCode, &'static str) {
         error if is_of_class(error, DATA) => (StatusCode::BAD_REQUEST, "value_not_storable"),
         error if is_of_class(error, INTEGRITY) => (StatusCode::CONFLICT, "changed_meanwhile"),
         store::Error::WrongKey => (StatusCode::CONFLICT, error.code()),
+        store::Error::PageTooLarge { .. } => (StatusCode::BAD_REQUEST, error.code()),
         error => (StatusCode::INTERNAL_SERVER_ERROR, error.code()),
     }
 }
@@ -236,7 +237,7 @@ fn detail_of_store(error: &store::Error) -> String {
         error if is_of_class(error, INTEGRITY) => {
             "what the request refers to was changed or deleted meanwhile; look again".to_owned()
         }
-        store::Error::Unreadable(_) | store::Error::WrongKey => error.to_string(),
+        store::Error::Unreadable(_) | store::Error::WrongKey | store::Error::PageTooLarge { .. } => error.to_string(),
         _ => "the database refused a statement; the service's log says why".to_owned(),
     }
 }

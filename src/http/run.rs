@@ -240,7 +240,9 @@ fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft,
     let run_at = request.run_at.as_deref().map(read_time);
     check(run_at != Some(None), "run_at", "run_at must be a date-time such as 2026-11-24T18:00:00Z".to_owned());
     let passed = run_at.flatten().filter(|at| now - *at > RUN_AT_GRACE);
-    check(passed.is_none(), "run_at", format!("run_at has passed (it is {now}); leave it out to run at once"));
+    let has_passed =
+        passed.map_or_else(String::new, |_| format!("run_at has passed (it is {now}); leave it out to run at once"));
+    check(passed.is_none(), "run_at", has_passed);
     check(request.delay.is_none() || run_at.is_none(), "run_at", "give delay or run_at, not both".to_owned());
     let (Ok(input), true) = (input, problems.is_empty()) else { return Err(Error::Invalid(problems)) };
     #[expect(clippy::cast_possible_truncation, reason = "checked to be within a year")]

@@ -130,6 +130,7 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
     ),
     responses(
         (status = 200, description = "A page of schedules", body = Page<Schedule>),
+        (status = 400, description = "The page is too large to be held in memory", body = ErrorBody),
         (status = 422, description = "Parts of the query can't be used", body = ValidationBody),
     )
 )]

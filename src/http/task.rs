@@ -169,6 +169,7 @@ impl From<AttemptRecord> for Attempt {
     ),
     responses(
         (status = 200, description = "A page of tasks", body = Page<Task>),
+        (status = 400, description = "The page is too large to be held in memory", body = ErrorBody),
         (status = 422, description = "Parts of the query can't be used", body = ValidationBody),
     )
 )]

@@ -5,26 +5,23 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use crate::domain::pool::LEAST_CHILD_KB;
 
-/// Open files that are asked for where the system lets us choose: far more than the API, its servers and its children need.
-const FILES_WANTED: u64 = 65_536;
 /// Files that are not connections of the API: those to PostgreSQL and Redis, sockets of children, the log, and some to spare.
 const FILES_RESERVED: u64 = 256;
 
 /// Connections that the API may have open, of those that are wanted: no more than the system allows files. A limit that
 /// may be raised is.
 pub(super) fn connections(wanted: usize, database: u32) -> usize {
+    let others = FILES_RESERVED + u64::from(database);
     let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX);
     let mut files = limit.current.unwrap_or(u64::MAX);
-    if files < FILES_WANTED.min(most) {
-        let raised = FILES_WANTED.min(most);
+    let raised = (wanted as u64 + others).min(limit.maximum.unwrap_or(u64::MAX));
+    if files < raised {
         match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }) {
             Ok(()) => files = raised,
             Err(error) => log::warn!("the limit of open files can't be raised above {files}: {error}"),
         }
     }
-    let room =
-        usize::try_from(files.saturating_sub(FILES_RESERVED + u64::from(database))).unwrap_or(usize::MAX).max(16);
+    let room = usize::try_from(files.saturating_sub(others)).unwrap_or(usize::MAX).max(16);
     if room < wanted {
         log::warn!(
             "the API takes {room} connections at one time, not {wanted} (api.max_connections): the system allows {files} \

@@ -38,6 +38,8 @@ const MAX_BATCH: usize = 500;
 const SUBMITS_WAITING: usize = 10_000;
 /// Bytes of their inputs: six of the largest, or the full number with 6 kB each.
 const WAITING_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes that bodies of requests may take together; two of the largest always fit.
+const BODIES_BYTES: usize = 128 * 1024 * 1024;
 /// Events kept for streams that are slow or come back: some seconds at the highest rate, about a megabyte.
 const EVENTS_KEPT: usize = 4_096;
 /// How long an empty mailbox is waited for before PostgreSQL is asked.
@@ -199,6 +201,7 @@ pub(super) fn api(config: &Config) -> anyhow::Result<ApiOptions> {
         cors_origins: config.api.cors_origins.clone(),
         open_metrics: config.api.metrics_open,
         max_body_bytes: config.api.max_body_bytes,
+        max_bodies_bytes: BODIES_BYTES.max(config.api.max_body_bytes * 2),
         max_connections: machine::connections(config.api.max_connections, config.database.max_connections()),
         fire: fire(config)?,
         timezone: config.timezone,

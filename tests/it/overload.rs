@@ -3,5 +3,6 @@
 mod backlog;
 mod bad_input;
 mod connections;
+mod headers;
 mod redis;
 mod sources;

@@ -121,3 +121,22 @@ async fn large_bodies_that_have_no_room_are_refused_and_small_ones_pass() {
     rest.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
+
+/// A hundred answers of the largest size would be a gigabyte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_too_large_says_how_many_rows_fit() {
+    let api = TestApi::start().await;
+    let workflow = api.add_workflow().await;
+    api.execute(&format!(
+        "INSERT INTO tasks (id, workflow_id, status, queue, priority, max_retries, tries, result, created_at, updated_at, pending_at)
+         SELECT gen_random_uuid(), '{workflow}', 'completed', 'celery', 5, 0, 1, repeat('x', 10000000), now(), now(), now()
+           FROM generate_series(1, 20)"
+    ))
+    .await;
+    let refused = api.get("/api/v1/tasks").await;
+    let said = refused.expect(400);
+    assert_eq!(said["code"], "page_too_large");
+    assert_eq!(said["detail"], "the page is larger than 128 MB; ask for 13 or fewer at a time (limit=13)");
+    let page = api.get("/api/v1/tasks?limit=2").await.expect(200);
+    assert_eq!((page["items"].as_array().map(Vec::len), &page["total"]), (Some(2), &json!(20)));
+}

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::api::client::TestApi;
 use crate::harness::node::{SOON, TestNode};
 use crate::harness::stage::{API_KEY, Stage};
 use crate::harness::until;
@@ -140,3 +141,42 @@ async fn a_flood_of_the_largest_bodies_takes_bounded_memory() {
 }
 
 static MOST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_sent_ahead_are_all_answered() {
+    let api = TestApi::start().await;
+    let mut connection = TcpStream::connect(api.address()).await.expect("it is taken");
+    let ahead = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500);
+    connection.write_all(&ahead).await.expect("it is read");
+    connection.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("read");
+    let mut answers = String::new();
+    connection.read_to_string(&mut answers).await.expect("they are answered");
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 501);
+}
+
+/// The service is started where few files may be open: it takes fewer connections and says so, and a connection that
+/// finds no room waits until there is some.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_few_files_may_be_open_the_api_takes_fewer_connections_and_says_so() {
+    let stage = Stage::new(Duration::ZERO).await;
+    let serve = stage.serve(&[]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 300 && exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args());
+    command.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(stage.directory()).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    let node = TestNode::launch(command, &stage.servers.database_url).await;
+    node.until_children_are_ready().await;
+    let log = node.log();
+    assert!(log.contains("the API takes ") && log.contains("the system allows 300 open files"), "{log}");
+    let mut held = Vec::new();
+    for _ in 0..150 {
+        held.push(TcpStream::connect(address(&node)).await.expect("the system takes it"));
+    }
+    let asked = node.try_ask(reqwest::Method::GET, "/health/live", None);
+    let mut asked = std::pin::pin!(asked);
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut asked).await;
+    assert!(early.is_err(), "there was no room");
+    drop(held);
+    assert_eq!(tokio::time::timeout(SOON, asked).await.expect("there is room").expect("answered").status, 200);
+    assert!(!node.log().contains("Too many open files"), "{}", node.log());
+}
