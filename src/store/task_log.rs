@@ -27,7 +27,7 @@ pub struct LogRecord {
 }
 
 /// One row an event; parameter 1 is the task. The attempt that runs has no row of its own yet, its task knows of it. Nor
-/// has an end that no attempt brought: a task that was cancelled or expired while it waited, or a former version's.
+/// has an end that no attempt brought: a task that expired while it waited, or a former version's. (Who cancels one leaves a line.)
 const EVENTS: &str = "
     SELECT 'said' AS kind, created_at AS at, level, id, message AS said, component_id, NULL::integer AS attempt,
            NULL::text AS status, NULL::text AS code, false AS outcome_unknown, NULL::timestamptz AS other_time
@@ -54,6 +54,7 @@ const EVENTS: &str = "
            NULL, false, NULL
       FROM tasks t WHERE t.id = $1 AND t.status IN ('completed', 'failed', 'cancelled') AND NOT EXISTS (
            SELECT FROM task_attempts a WHERE a.task_id = t.id AND a.attempt = t.tries AND a.finished_at = t.finished_at)
+       AND NOT EXISTS (SELECT FROM task_logs l WHERE l.task_id = t.id AND l.created_at = t.finished_at)
        AND t.finished_at IS NOT NULL
     UNION ALL
     SELECT 'waits', coalesce(updated_at, created_at), 'info', NULL, NULL, NULL, tries, NULL, NULL, false, next_retry_at

@@ -122,8 +122,9 @@ async fn an_end_that_no_attempt_brought_is_told_too() {
     let task = api.run(&workflow, "x").await;
     api.act(&format!("/api/v1/tasks/{task}/cancel")).await.expect(200);
     let told = lines(&log(&api, &task, "").await);
-    assert_eq!(told[1..], ["info The task was cancelled."]);
-    api.execute(&format!("UPDATE tasks SET status = 'failed', error = 'No such flow' WHERE id = '{task}'")).await;
+    assert_eq!(told[1..], ["info Cancelled by hand while it was pending."], "told once");
+    let failed = "status = 'failed', error = 'No such flow', finished_at = finished_at + interval '1 s'";
+    api.execute(&format!("UPDATE tasks SET {failed} WHERE id = '{task}'")).await;
     let page = log(&api, &task, "?level=error").await;
     assert_eq!((lines(&page), &page["total"]), (vec!["error The task failed: No such flow".to_owned()], &json!(1)));
 }
