@@ -94,7 +94,7 @@ impl Default for ApiOptions {
             timezone: Tz::UTC,
             missed_policy: MissedPolicy::default(),
             overlap_policy: OverlapPolicy::default(),
-            max_connections: 20_000,
+            max_connections: 15_000,
             request_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             heartbeat: Duration::from_secs(15),
