@@ -19,6 +19,7 @@ use crate::dispatch::claim::Job;
 use crate::dispatch::{Abort, Dispatch};
 use crate::domain::ids::ExecutorId;
 use crate::domain::outcome::{Failure, Lost, Outcome};
+use crate::domain::plural::plural;
 use crate::domain::retry::HARD_TIME_LIMIT;
 use crate::store::claim::Attempt;
 
@@ -318,7 +319,10 @@ impl Handler<ChildEnded> for Executor {
         let attempts = std::mem::take(&mut self.active.attempts);
         if !attempts.is_empty() || !self.guard.is(Exit::Retired) {
             let (id, count, status) = (self.id, attempts.len(), &ended.status);
-            log::warn!("executor {id}: the child ended with {count} attempts running ({status})");
+            log::warn!(
+                "executor {id}: the child ended with {} running ({status})",
+                plural(count, "attempt", "attempts")
+            );
         }
         for active in attempts.into_values() {
             let outcome = self.outcome_without_child(&active, now, &ended.status);

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Dispatch, Error};
 use crate::domain::clock;
+use crate::domain::plural::plural;
 use crate::domain::task::TaskStatus;
 use crate::store::idempotency::KEY_LIFETIME;
 
@@ -69,11 +70,14 @@ async fn sweep_attempts(options: &JanitorOptions, dispatch: &Dispatch) -> Result
     dispatch.refresh_pauses().await?;
     let taken_over = dispatch.take_over_abandoned().await?;
     if taken_over > 0 {
-        log::warn!("{taken_over} attempts of dead nodes are given back");
+        log::warn!("{} given back", plural(taken_over, "attempt of a dead node is", "attempts of dead nodes are"));
     }
     let unknown = dispatch.give_back_unknown().await?;
     if unknown > 0 {
-        log::warn!("{unknown} attempts whose claim was lost are given back");
+        log::warn!(
+            "{} given back",
+            plural(unknown, "attempt whose claim was lost is", "attempts whose claim was lost are")
+        );
     }
     for (task, attempt) in dispatch.overtaken().await? {
         dispatch.abort(task, attempt);
@@ -84,7 +88,9 @@ async fn sweep_attempts(options: &JanitorOptions, dispatch: &Dispatch) -> Result
 async fn sweep_mailboxes(options: &JanitorOptions, dispatch: &Dispatch) -> Result<(), Error> {
     let fed = dispatch.refeed_missing(options.pending_grace).await?;
     if fed > 0 {
-        log::warn!("{fed} pending tasks were missing in their mailboxes and are fed again");
+        let one = "pending task was missing in its mailbox and is fed again";
+        let more = "pending tasks were missing in their mailboxes and are fed again";
+        log::warn!("{}", plural(fed, one, more));
     }
     Ok(())
 }

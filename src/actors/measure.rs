@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dispatch::Dispatch;
+use crate::mailbox;
 
 /// Time between two looks at a server that answers quickly.
 const EVERY: Duration = Duration::from_secs(5);
@@ -17,9 +18,22 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// Measures both servers until it is dropped.
 pub(super) async fn run(dispatch: &Dispatch) {
     tokio::join!(
-        again_and_again("Redis", || dispatch.measure_redis()),
+        again_and_again("Redis", || redis(dispatch)),
         again_and_again("PostgreSQL", || dispatch.measure_database()),
     );
+}
+
+/// Measures Redis, and warns when it is full, or throws mailboxes away when it will be.
+async fn redis(dispatch: &Dispatch) -> Result<(), mailbox::Error> {
+    dispatch.measure_redis().await?;
+    let warning = dispatch.figures().redis().and_then(|redis| redis.value.warning());
+    if dispatch.health().set_redis_warning(warning.clone()) {
+        match warning {
+            Some(warning) => log::warn!("{warning}"),
+            None => log::info!("Redis keeps what it is given again"),
+        }
+    }
+    Ok(())
 }
 
 async fn again_and_again<E: Display, F: Future<Output = Result<(), E>>>(server: &str, measure: impl Fn() -> F) {

@@ -38,6 +38,7 @@ impl Dispatch {
                 return Err(error.into());
             }
         };
+        self.inner.backlog.started(claimed.iter().map(|claimed| &claimed.attempt.queue));
         let attempts = claimed.iter().map(|claimed| &claimed.attempt);
         let begun = |attempt: &Attempt| attempt.event(TaskStatus::Running, attempt.started_at, None);
         self.inner.events.publish(attempts.map(begun));

@@ -1,6 +1,7 @@
 //! The use cases that HTTP, beat, supervisors and the janitor share: how a task enters, is claimed, ends, and is found
 //! again when something was lost.
 
+pub mod backlog;
 pub mod bulk;
 pub mod change;
 pub mod claim;
@@ -28,7 +29,7 @@ use tokio::sync::{Notify, broadcast};
 
 use crate::domain::ids::{NodeId, TaskId};
 use crate::domain::retry::RetryOptions;
-use crate::domain::task::{NewTask, PendingTask};
+use crate::domain::task::PendingTask;
 use crate::mailbox::Mailbox;
 use crate::store::Store;
 use crate::store::batch::Batcher;
@@ -37,6 +38,7 @@ use crate::store::outcome::AttemptEnd;
 pub use error::Error;
 pub use in_flight::InFlight;
 
+use backlog::{Backlog, BacklogLimits};
 use events::{EventOptions, Events};
 use figures::Figures;
 use health::Health;
@@ -50,11 +52,17 @@ use stats::Stats;
 /// Aborts that may wait for a supervisor; one that is overrun finds out by reconciling.
 const ABORTS_WAITING: usize = 4_096;
 
+/// Most bytes of inputs or answers in one statement. Far below what a message to PostgreSQL may hold (1 GB), and little
+/// to hold in memory twice.
+const STATEMENT_BYTES: usize = 32 * 1024 * 1024;
+
 /// Limits of the use cases.
 #[derive(Clone, Debug)]
 pub struct DispatchOptions {
     /// Submitted tasks that may wait for their batch; more are refused.
     pub submits_waiting: usize,
+    /// How much may wait.
+    pub backlog: BacklogLimits,
     /// Most rows of one statement.
     pub max_batch: usize,
     /// Trying again.
@@ -78,7 +86,7 @@ pub struct Abort {
 #[derive(Clone)]
 pub struct Dispatch {
     inner: Arc<Inner>,
-    submits: Batcher<NewTask, Result<(), Error>>,
+    submits: Batcher<submit::Submission, Result<(), Error>>,
     feeds: Batcher<PendingTask, ()>,
     ends: Batcher<AttemptEnd, ()>,
 }
@@ -88,6 +96,7 @@ struct Inner {
     store: Store,
     mailbox: Mailbox,
     retry: RetryOptions,
+    backlog: Arc<Backlog>,
     in_flight: InFlight,
     roster: Roster,
     health: Health,
@@ -114,6 +123,7 @@ impl Dispatch {
             store,
             mailbox,
             retry: options.retry.clone(),
+            backlog: Arc::new(Backlog::new(options.backlog)),
             in_flight: InFlight::default(),
             roster: Roster::default(),
             health: Health::default(),
@@ -129,6 +139,7 @@ impl Dispatch {
             events,
             runtime: runtime.clone(),
         });
+        backlog::start(&inner, runtime);
         let feeds = feed::start(&inner, options, runtime);
         let submits = submit::start(&inner, feeds.clone(), options, runtime);
         let ends = record::start(&inner, feeds.clone(), options, runtime);

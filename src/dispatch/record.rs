@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::{Dispatch, DispatchOptions, Inner, feed};
+use super::{Dispatch, DispatchOptions, Inner, STATEMENT_BYTES, feed};
 use crate::domain::clock;
 use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::{Next, judge};
 use crate::domain::task::PendingTask;
-use crate::store::batch::Batcher;
+use crate::store::batch::{Batcher, portions};
 use crate::store::claim::Attempt;
 use crate::store::outcome::AttemptEnd;
 
 /// Far above what the intake lets be in flight, which is the true bound.
 const ENDS_WAITING: usize = 1_000_000;
-/// Far below what a message to PostgreSQL may hold (1 GB), and little to hold in memory twice.
-const STATEMENT_BYTES: usize = 32 * 1024 * 1024;
 /// Code of an end whose text or answer the database refuses.
 const NOT_STORABLE: &str = "not_storable";
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -66,7 +64,7 @@ pub(super) fn start(
         let (inner, feeds) = (inner.clone(), feeds.clone());
         async move {
             let count = ends.len();
-            let mut todo = portions(ends);
+            let mut todo = portions(ends, size, STATEMENT_BYTES);
             while let Some(batch) = todo.pop() {
                 todo.extend(store(&inner, &feeds, batch).await);
             }
@@ -75,22 +73,9 @@ pub(super) fn start(
     })
 }
 
-/// Cuts a batch so that the answers in one statement stay within [`STATEMENT_BYTES`]; one that is larger goes alone.
-fn portions(ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
-    let mut portions = vec![Vec::new()];
-    let mut bytes = 0;
-    for end in ends {
-        let size = end.answer.as_ref().map_or(0, |answer| answer.output.get().len() + answer.text.len());
-        if bytes + size > STATEMENT_BYTES && bytes > 0 {
-            portions.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += size;
-        if let Some(portion) = portions.last_mut() {
-            portion.push(end);
-        }
-    }
-    portions
+/// How much of a statement the answer takes.
+fn size(end: &AttemptEnd) -> usize {
+    end.answer.as_ref().map_or(0, |answer| answer.output.get().len() + answer.text.len())
 }
 
 /// Stores a batch, waiting while the database is away. Returns what is to be tried again otherwise: the halves of a

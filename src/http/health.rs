@@ -41,7 +41,7 @@ pub struct Services {
     /// What makes tasks of schedules and retries.
     beat: PartHealth,
     /// Redis.
-    redis: PartHealth,
+    redis: RedisHealth,
     /// PostgreSQL.
     database: PartHealth,
 }
@@ -73,6 +73,16 @@ pub struct WorkerHealth {
 pub struct PartHealth {
     /// `healthy`, `unhealthy`, or `disabled` where this node has no such part.
     status: &'static str,
+}
+
+/// How Redis is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RedisHealth {
+    /// `healthy` or `unhealthy`.
+    status: &'static str,
+    /// What to change there: it is full, or may throw mailboxes away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 /// Whether the service can be used.
@@ -194,7 +204,7 @@ fn judge(health: &Health, pools: &[PoolView], paused_queues: Vec<String>, now: D
                 paused_queues,
             },
             beat: PartHealth { status: word(beat) },
-            redis: PartHealth { status: word(Some(health.redis_ok())) },
+            redis: RedisHealth { status: word(Some(health.redis_ok())), warning: health.redis_warning() },
             database: PartHealth { status: word(Some(health.database_ok())) },
         },
     }

@@ -4,6 +4,7 @@ pub(super) mod refine;
 
 use std::sync::{Arc, LazyLock};
 
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Path;
 use actix_web::{HttpResponse, Responder};
 use serde_json::Value;
@@ -82,6 +83,8 @@ pub(super) async fn swagger_file(file: Path<String>) -> Result<HttpResponse, Err
     let found = utoipa_swagger_ui::serve(&file, SWAGGER.clone()).ok().flatten();
     let found = found.ok_or(Error::NotFound("Page"))?;
     let mut response = HttpResponse::Ok();
+    // They change with the program only, and hold nothing of anybody.
+    response.insert_header((CACHE_CONTROL, "public, max-age=3600"));
     if found.gzpipped {
         response.insert_header(("Content-Encoding", "gzip"));
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::{Error, Problem};
@@ -36,7 +37,7 @@ pub struct ScheduleBody {
     /// The input of its tasks: text or an object. The configured default is used where there is none.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
-    input_value: Option<Option<Value>>,
+    input_value: Option<Option<Box<RawValue>>>,
     /// Whatever the user keeps there.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Value>)]
@@ -112,8 +113,8 @@ impl ScheduleBody {
             None => base.input,
             // The Python service takes an empty text for none.
             Some(None) => None,
-            Some(Some(Value::String(text))) if text.is_empty() => None,
-            Some(Some(value)) => match Input::from_json(value) {
+            Some(Some(json)) if json.get() == "\"\"" => None,
+            Some(Some(json)) => match Input::from_json(&json) {
                 Ok(input) => Some(input.to_stored()),
                 Err(error) => {
                     let msg = error.to_string().replace("input_data", "input_value");

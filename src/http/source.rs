@@ -262,8 +262,10 @@ fn duplicate() -> Error {
 
 /// Says so before the source is asked; the constraint of the table decides when two requests come at once.
 async fn refuse_taken(state: &ApiState, url: &str) -> Result<(), Error> {
-    let taken = state.store.source_by_url_or_name(url.to_owned()).await?;
-    if taken.is_some_and(|source| trim_url(&source.url) == url) { Err(duplicate()) } else { Ok(()) }
+    match state.store.source_by_url(url.to_owned()).await? {
+        Some(_) => Err(duplicate()),
+        None => Ok(()),
+    }
 }
 
 /// Asks a source who it is; returns what it says of its version, JSON.

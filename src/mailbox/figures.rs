@@ -17,6 +17,38 @@ pub struct RedisFigures {
     pub clients: u64,
 }
 
+impl RedisFigures {
+    /// Whether nothing more can be put in.
+    fn is_full(&self) -> bool {
+        self.max_bytes.is_some_and(|max| self.used_bytes >= max) && !self.evicts()
+    }
+
+    /// A server that does not tell its policy is not suspected.
+    fn evicts(&self) -> bool {
+        !["noeviction", ""].contains(&self.policy.as_str())
+    }
+
+    /// What an operator should change, if anything.
+    pub fn warning(&self) -> Option<String> {
+        if self.is_full() {
+            return Some(format!(
+                "Redis is full ({} of {} bytes) and takes no more ids, so pending tasks wait in PostgreSQL; raise maxmemory, \
+                 or remove what else is kept there",
+                self.used_bytes,
+                self.max_bytes.unwrap_or_default()
+            ));
+        }
+        self.evicts().then(|| {
+            format!(
+                "Redis has the maxmemory-policy {}, so it may throw mailboxes away when its memory is full; no task is lost \
+                 by that, but tasks wait until they are fed again. Set it to noeviction: `redis-cli CONFIG SET \
+                 maxmemory-policy noeviction`, and in redis.conf",
+                self.policy
+            )
+        })
+    }
+}
+
 impl Mailbox {
     /// What Redis says of itself, in one round trip.
     ///
@@ -66,5 +98,24 @@ mod tests {
         };
         assert_eq!(read(info), figures);
         assert_eq!(read("used_memory:5\r\nmaxmemory:0\r\n").max_bytes, None, "0 is no limit");
+    }
+
+    #[test]
+    fn eviction_and_a_full_redis_are_warned_of_with_what_to_do() {
+        let redis = |used_bytes, max_bytes, policy: &str| RedisFigures {
+            used_bytes,
+            max_bytes,
+            policy: policy.to_owned(),
+            ..RedisFigures::default()
+        };
+        for well in [redis(5, None, "noeviction"), redis(5, Some(10), "noeviction"), redis(5, None, "")] {
+            assert_eq!(well.warning(), None);
+        }
+        let full = redis(10, Some(10), "noeviction").warning().expect("a warning");
+        assert!(full.contains("raise maxmemory"), "{full}");
+        for policy in ["allkeys-lru", "volatile-ttl"] {
+            let evicting = redis(10, Some(10), policy).warning().expect("a warning");
+            assert!(evicting.contains("CONFIG SET maxmemory-policy"), "{evicting}");
+        }
     }
 }

@@ -46,7 +46,7 @@ enum Trouble {
 /// Whether the server was added.
 async fn look(store: &Store, http: &HttpClient, kind: SourceKind, url: &str) -> Result<bool, Trouble> {
     for known in [url.to_owned(), url.replace("localhost", "127.0.0.1")] {
-        if store.source_by_url_or_name(known).await?.is_some() {
+        if store.source_by_url(known).await?.is_some() {
             return Ok(false);
         }
     }

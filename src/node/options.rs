@@ -17,6 +17,7 @@ use crate::actors::supervisor::{PoolShape, SupervisorOptions};
 use crate::child::frames::StartChild;
 use crate::config::{Config, PoolConfig, Role};
 use crate::dispatch::DispatchOptions;
+use crate::dispatch::backlog::BacklogLimits;
 use crate::dispatch::events::EventOptions;
 use crate::domain::input::Input;
 use crate::domain::restart::RestartOptions;
@@ -35,6 +36,10 @@ const SOURCE_REQUEST: Duration = Duration::from_secs(30);
 const MAX_BATCH: usize = 500;
 /// Submitted tasks that may wait for the database; a second's worth at the highest rate.
 const SUBMITS_WAITING: usize = 10_000;
+/// Bytes of their inputs: six of the largest, or the full number with 6 kB each.
+const WAITING_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes that bodies of requests may take together; two of the largest always fit.
+const BODIES_BYTES: usize = 128 * 1024 * 1024;
 /// Events kept for streams that are slow or come back: some seconds at the highest rate, about a megabyte.
 const EVENTS_KEPT: usize = 4_096;
 /// How long an empty mailbox is waited for before PostgreSQL is asked.
@@ -79,6 +84,11 @@ pub(super) fn dispatch(config: &Config) -> DispatchOptions {
     let worker = &config.worker;
     DispatchOptions {
         submits_waiting: SUBMITS_WAITING,
+        backlog: BacklogLimits {
+            pending: config.api.max_pending,
+            pending_per_queue: config.api.max_pending_per_queue,
+            waiting_bytes: WAITING_BYTES,
+        },
         max_batch: MAX_BATCH,
         retry: RetryOptions {
             backoff_max: worker.retry_backoff_max,
@@ -192,6 +202,8 @@ pub(super) fn api(config: &Config) -> anyhow::Result<ApiOptions> {
         open_metrics: config.api.metrics_open,
         redis_memory_bytes: u64::from(config.redis.memory_mb) * 1024 * 1024,
         max_body_bytes: config.api.max_body_bytes,
+        max_bodies_bytes: BODIES_BYTES.max(config.api.max_body_bytes * 2),
+        max_connections: machine::connections(config.api.max_connections, config.database.max_connections()),
         fire: fire(config)?,
         timezone: config.timezone,
         shutdown_timeout: config.node.http_drain,

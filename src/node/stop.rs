@@ -12,6 +12,7 @@ use crate::actors::gateway::CloseGateway;
 use crate::actors::post::tell;
 use crate::actors::supervisor::Drain;
 use crate::dispatch::health::Phase;
+use crate::domain::plural::plural;
 
 /// How long a duty may take to end its round.
 const DUTY_LIMIT: Duration = Duration::from_secs(3);
@@ -23,7 +24,10 @@ const STORE_LIMIT: Duration = Duration::from_secs(15);
 /// Not everything was finished within the limits. Nothing is lost: what still ran is taken over by the next start or
 /// by another node.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} attempts were not finished or stored within the shutdown's limits; the next start takes them over")]
+#[error(
+    "{} not finished or stored within the shutdown's limits; the next start takes over what is left",
+    plural(*.0, "attempt was", "attempts were")
+)]
 pub struct Unfinished(usize);
 
 impl Node {
@@ -51,7 +55,8 @@ impl Node {
     /// Attempts were not finished or stored in time.
     pub async fn stop(self, hurry: BoxFuture<'_, ()>) -> Result<(), Unfinished> {
         let grace = self.stop.shutdown_grace;
-        log::info!("stopping: {} attempts run, they have {grace:?} to finish", self.dispatch.in_flight().len());
+        let running = plural(self.dispatch.in_flight().len(), "attempt runs, it has", "attempts run, they have");
+        log::info!("stopping: {running} {grace:?} to finish");
         self.dispatch.health().enter(Phase::Draining);
         notify_stopping();
         if let Some(beat) = &self.beat {

@@ -29,6 +29,14 @@ pub enum Error {
         "the source's API key can't be decrypted: it was stored under another encryption key; set AUTOMAGIK_SPARK_ENCRYPTION_KEY to that one, or give the source its API key again"
     )]
     WrongKey,
+    /// The rows that were asked for take more memory than there is for them.
+    #[error("the page is larger than {most_mb} MB; ask for {rows} or fewer at a time (limit={rows})")]
+    PageTooLarge {
+        /// Most megabytes of a page.
+        most_mb: usize,
+        /// How many of its rows fit.
+        rows: usize,
+    },
     /// A stored value has a form that this version does not know.
     #[error("a stored value can't be read: {0}")]
     Unreadable(String),
@@ -44,7 +52,12 @@ impl Error {
                 // Without a state it is the connection's fault, or the statement could not even be written.
                 None => error.is_closed() || has_io_cause(error),
             },
-            Self::Url(_) | Self::Misfit(_) | Self::Migration(_) | Self::WrongKey | Self::Unreadable(_) => false,
+            Self::Url(_)
+            | Self::Misfit(_)
+            | Self::Migration(_)
+            | Self::WrongKey
+            | Self::PageTooLarge { .. }
+            | Self::Unreadable(_) => false,
         }
     }
 
@@ -58,6 +71,7 @@ impl Error {
             Self::Misfit(_) => "database_misfit",
             Self::Migration(_) => "database_migration",
             Self::WrongKey => "encryption_key",
+            Self::PageTooLarge { .. } => "page_too_large",
         }
     }
 

@@ -16,6 +16,7 @@ pub mod migrate;
 pub mod node;
 pub mod occurrence;
 pub mod outcome;
+mod page;
 pub mod pause;
 pub mod pending;
 pub mod pool;

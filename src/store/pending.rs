@@ -47,6 +47,18 @@ impl Store {
         .await
     }
 
+    /// How many tasks each queue has pending, those included that may not start yet.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn pending_by_queue(&self) -> Result<Vec<(QueueName, u64)>, Error> {
+        self.run(|connection| async move {
+            let statement = "SELECT queue, count(*) FROM tasks WHERE status = 'pending' GROUP BY queue";
+            Ok(read_counts(&connection.query_typed(statement, &[]).await?))
+        })
+        .await
+    }
+
     /// How many tasks each queue has pending since before `before`.
     ///
     /// # Errors
@@ -55,17 +67,19 @@ impl Store {
         self.run(move |connection| async move {
             let statement = "SELECT queue, count(*) FROM tasks
                  WHERE status = 'pending' AND pending_at <= $1 GROUP BY queue";
-            let rows = connection.query_typed(statement, &[(&before, Type::TIMESTAMPTZ)]).await?;
-            Ok(rows
-                .iter()
-                .filter_map(|row| {
-                    let count: i64 = row.get(1);
-                    Some((QueueName::new(row.get::<_, String>(0)).ok()?, u64::try_from(count).ok()?))
-                })
-                .collect())
+            Ok(read_counts(&connection.query_typed(statement, &[(&before, Type::TIMESTAMPTZ)]).await?))
         })
         .await
     }
+}
+
+/// Reads a queue and a count.
+fn read_counts(rows: &[Row]) -> Vec<(QueueName, u64)> {
+    let read = |row: &Row| {
+        let count: i64 = row.get(1);
+        Some((QueueName::new(row.get::<_, String>(0)).ok()?, u64::try_from(count).ok()?))
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 /// Reads `id, queue, priority, pending_at`.

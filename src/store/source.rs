@@ -164,20 +164,28 @@ impl Store {
         .await
     }
 
-    /// The source with this url (but for trailing slashes) or, if there is none, this name. Where several have the
-    /// name, the newest.
+    /// The source with this url, but for trailing slashes. A database of the Python service may hold two.
     ///
     /// # Errors
     /// The database can't be reached.
-    pub async fn source_by_url_or_name(&self, url_or_name: String) -> Result<Option<SourceRecord>, Error> {
+    pub async fn source_by_url(&self, url: String) -> Result<Option<SourceRecord>, Error> {
         self.run(move |connection| async move {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM workflow_sources WHERE rtrim(url, '/') = $1 OR name = $2 \
-                 ORDER BY rtrim(url, '/') = $1 DESC, created_at DESC LIMIT 1"
-            );
-            let params = [(&trim_url(&url_or_name) as _, Type::TEXT), (&url_or_name as _, Type::TEXT)];
-            let row = connection.query_typed_opt(&sql, &params).await?;
+            let sql = format!("SELECT {COLUMNS} FROM workflow_sources WHERE rtrim(url, '/') = $1 LIMIT 1");
+            let row = connection.query_typed_opt(&sql, &[(&trim_url(&url), Type::TEXT)]).await?;
             row.as_ref().map(SourceRecord::from_row).transpose()
+        })
+        .await
+    }
+
+    /// Two of the sources with this name, if there are so many.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn sources_by_name(&self, name: String) -> Result<Vec<SourceRecord>, Error> {
+        self.run(move |connection| async move {
+            let sql = format!("SELECT {COLUMNS} FROM workflow_sources WHERE name = $1 LIMIT 2");
+            let rows = connection.query_typed(&sql, &[(&name, Type::TEXT)]).await?;
+            rows.iter().map(SourceRecord::from_row).collect()
         })
         .await
     }

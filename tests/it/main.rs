@@ -17,6 +17,7 @@ mod keys;
 mod langflow;
 mod lifecycle;
 mod moving;
+mod overload;
 mod pools;
 mod schedule_times;
 mod simulate;

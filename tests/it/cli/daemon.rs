@@ -84,7 +84,7 @@ async fn a_daemon_runs_tasks_and_finishes_them_when_it_is_stopped() {
     assert_eq!(machine.node.task(&task).await["status"], "completed");
 
     let log = machine.spark(&["worker", "logs", "-n", "2"]).ok().stdout;
-    assert!(log.contains("stopping: 1 attempts run") && log.ends_with("stopped\n"), "{log}");
+    assert!(log.contains("stopping: 1 attempt runs") && log.ends_with("stopped\n"), "{log}");
     // To stop what does not run is no failure, for scripts.
     assert!(machine.spark(&["worker", "stop"]).ok().stderr.contains("no worker runs"));
     let _another = machine.start(&[]);
