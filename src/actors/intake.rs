@@ -122,8 +122,7 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             put_back(&dispatch, taken).await;
             continue;
         }
-        let ids = taken.iter().map(|taken| taken.id).collect();
-        match dispatch.claim(&options.pool, ids).await {
+        match dispatch.claim(&options.pool, &taken).await {
             Ok(jobs) => {
                 postgres.is_over();
                 let claimed: HashSet<TaskId> = jobs.iter().map(|job| job.claimed.attempt.task).collect();

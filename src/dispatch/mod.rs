@@ -7,6 +7,7 @@ pub mod claim;
 mod error;
 pub mod events;
 mod feed;
+pub mod gate;
 pub mod health;
 mod in_flight;
 pub mod lease;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast};
 
+use crate::domain::circuit::CircuitOptions;
 use crate::domain::ids::{NodeId, TaskId};
 use crate::domain::retry::RetryOptions;
 use crate::domain::task::{NewTask, PendingTask};
@@ -37,6 +39,7 @@ pub use error::Error;
 pub use in_flight::InFlight;
 
 use events::{EventOptions, Events};
+use gate::Gates;
 use health::Health;
 use lease::Lease;
 use pause::Pauses;
@@ -55,6 +58,8 @@ pub struct DispatchOptions {
     pub submits_waiting: usize,
     /// Most rows of one statement.
     pub max_batch: usize,
+    /// When sources are left alone.
+    pub circuit: CircuitOptions,
     /// Trying again.
     pub retry: RetryOptions,
     /// Children that this machine has memory for.
@@ -93,6 +98,7 @@ struct Inner {
     stats: Stats,
     rates: Rates,
     pauses: Pauses,
+    gates: Gates,
     orders: Orders,
     children_limit: usize,
     beat: Notify,
@@ -106,6 +112,7 @@ impl Dispatch {
     pub fn start(node: NodeId, store: Store, mailbox: Mailbox, options: &DispatchOptions, runtime: &Handle) -> Self {
         let (max_batch, limits) = (options.max_batch, options.events);
         let events = Events::start(node, store.clone(), mailbox.clone(), limits, max_batch, runtime);
+        let gates = Gates::start(store.clone(), options, runtime);
         let inner = Arc::new(Inner {
             node,
             store,
@@ -118,6 +125,7 @@ impl Dispatch {
             stats: Stats::default(),
             rates: Rates::default(),
             pauses: Pauses::default(),
+            gates,
             orders: Orders::default(),
             children_limit: options.children_limit,
             beat: Notify::new(),

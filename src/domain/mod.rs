@@ -3,11 +3,14 @@
 pub mod access;
 pub mod adapter;
 pub mod attempt;
+pub mod circuit;
 pub mod clock;
 pub mod event;
+pub mod gate;
 pub mod id_prefix;
 pub mod ids;
 pub mod input;
+pub mod limit;
 pub mod outcome;
 pub mod pool;
 pub mod queue;

@@ -14,6 +14,7 @@ pub mod events;
 pub mod health;
 pub mod key;
 mod keyring;
+pub mod limits;
 mod metrics;
 pub mod occurrence;
 pub mod openapi;
@@ -38,6 +39,7 @@ pub mod task_log;
 mod trail;
 pub mod worker;
 pub mod workflow;
+pub mod workflow_change;
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -133,7 +135,8 @@ fn sources(config: &mut ServiceConfig) {
                 .route(get().to(source::get))
                 .route(web::patch().to(source::patch))
                 .route(web::delete().to(source::delete)),
-        );
+        )
+        .service(resource("/sources/{id}/resume", "POST").route(post().to(source::resume)));
 }
 
 fn workflows(config: &mut ServiceConfig) {
@@ -144,8 +147,9 @@ fn workflows(config: &mut ServiceConfig) {
         .service(resource("/workflows/sync/{flow_id}", "POST").route(post().to(remote::sync)))
         .service(resource("/workflows/{id}/run", "POST").route(post().to(run::run)))
         .service(
-            resource("/workflows/{id}", "GET, DELETE")
+            resource("/workflows/{id}", "GET, PATCH, DELETE")
                 .route(get().to(workflow::get))
+                .route(web::patch().to(workflow_change::patch))
                 .route(web::delete().to(workflow::delete)),
         );
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::error::{Error, Problem};
+use super::limits::LimitsBody;
 use crate::domain::adapter::Adapters;
 use crate::domain::source::{Secret, SourceKind, trim_url};
 use crate::domain::workflow::UnknownPolicy;
@@ -31,6 +32,8 @@ pub struct NewSource {
     pub(super) api_key: Option<Secret>,
     /// What to do where it is unknown whether the source ran a flow.
     pub(super) unknown_policy: Option<Policy>,
+    #[serde(flatten)]
+    pub(super) limits: LimitsBody,
 }
 
 /// What to change of a source; what is absent stays.
@@ -45,6 +48,8 @@ pub struct SourcePatch {
     pub(super) api_key: Option<Secret>,
     pub(super) status: Option<Status>,
     pub(super) unknown_policy: Option<Policy>,
+    #[serde(flatten)]
+    pub(super) limits: LimitsBody,
 }
 
 /// Whether a source is in use.

@@ -18,6 +18,7 @@ use crate::child::frames::StartChild;
 use crate::config::{Config, PoolConfig, Role};
 use crate::dispatch::DispatchOptions;
 use crate::dispatch::events::EventOptions;
+use crate::domain::circuit::CircuitOptions;
 use crate::domain::input::Input;
 use crate::domain::restart::RestartOptions;
 use crate::domain::retry::RetryOptions;
@@ -80,6 +81,7 @@ pub(super) fn dispatch(config: &Config) -> DispatchOptions {
     DispatchOptions {
         submits_waiting: SUBMITS_WAITING,
         max_batch: MAX_BATCH,
+        circuit: CircuitOptions::default(),
         retry: RetryOptions {
             backoff_max: worker.retry_backoff_max,
             jitter: worker.retry_jitter,

@@ -15,6 +15,7 @@ mod janitor;
 mod keys;
 mod langflow;
 mod lifecycle;
+mod limits;
 mod moving;
 mod pools;
 mod schedule_times;
