@@ -122,7 +122,8 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             put_back(&dispatch, taken).await;
             continue;
         }
-        match dispatch.claim(&options.pool, &taken).await {
+        let ids = taken.iter().map(|taken| taken.id).collect();
+        match dispatch.claim(&options.pool, ids).await {
             Ok(jobs) => {
                 postgres.is_over();
                 let claimed: HashSet<TaskId> = jobs.iter().map(|job| job.claimed.attempt.task).collect();

@@ -9,7 +9,6 @@ use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::source::Endpoint;
 use crate::domain::task::TaskStatus;
-use crate::mailbox::Taken;
 use crate::store::claim::{Attempt, Claimed};
 
 /// A claimed task that can be run.
@@ -26,9 +25,9 @@ impl Dispatch {
     ///
     /// # Errors
     /// The database is away. Whatever was claimed all the same is found by reconciling.
-    pub async fn claim(&self, pool: &Arc<str>, taken: &[Taken]) -> Result<Vec<Job>, Error> {
+    pub async fn claim(&self, pool: &Arc<str>, ids: Vec<TaskId>) -> Result<Vec<Job>, Error> {
         let in_flight = &self.inner.in_flight;
-        let ids = in_flight.begin(pool, taken.iter().map(|taken| taken.id).collect());
+        let ids = in_flight.begin(pool, ids);
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -44,7 +43,7 @@ impl Dispatch {
         if claimed.len() < ids.len() {
             let got: HashSet<TaskId> = claimed.iter().map(|claimed| claimed.attempt.task).collect();
             let left = ids.iter().copied().filter(|id| !got.contains(id)).collect();
-            match self.admit(left, taken).await {
+            match self.admit(left).await {
                 Ok(admitted) => {
                     claimed.extend(admitted.claimed);
                     called = admitted.called;

@@ -13,7 +13,6 @@ use crate::domain::circuit::{CircuitOptions, CircuitState, Signal};
 use crate::domain::clock;
 use crate::domain::ids::{SourceId, TaskId};
 use crate::domain::queue::QueueName;
-use crate::mailbox::Taken;
 use crate::store::admit::Admitted;
 use crate::store::batch::Batcher;
 use crate::store::gate::{CircuitChange, SourceSignal};
@@ -121,15 +120,13 @@ fn report(change: &CircuitChange) {
 
 impl Dispatch {
     /// Claims those tasks that may pass their gates, and parks the others, with those of their kind that wait behind them.
-    pub(super) async fn admit(&self, left: Vec<TaskId>, taken: &[Taken]) -> Result<Admitted, store::Error> {
+    pub(super) async fn admit(&self, left: Vec<TaskId>) -> Result<Admitted, store::Error> {
         let store = &self.inner.store;
         let admitted = store.admit(left, Vec::new(), self.inner.node, clock::now()).await?;
         if admitted.parked.is_empty() {
             return Ok(admitted);
         }
-        let parked: HashSet<TaskId> = admitted.parked.iter().map(|(_, task)| *task).collect();
-        let queues: BTreeSet<&QueueName> =
-            taken.iter().filter(|taken| parked.contains(&taken.id)).map(|taken| &taken.queue).collect();
+        let queues: BTreeSet<&QueueName> = admitted.parked.iter().map(|(queue, _)| queue).collect();
         for queue in queues {
             match self.inner.mailbox.first(queue.clone(), LOOK_AHEAD).await {
                 Ok(ahead) => self.park_ahead(ahead).await?,

@@ -99,6 +99,7 @@ impl TestApi {
         };
         let mailbox = Mailbox::open(mailbox, runtime.clone()).unwrap();
         let limits = DispatchOptions {
+            circuit: Default::default(),
             submits_waiting: 1000,
             max_batch: 100,
             retry: RetryOptions::default(),

@@ -7,9 +7,9 @@ use automagik_spark::simulate::{self, SimulateOptions};
 use serde_json::json;
 
 use crate::harness::node::SOON;
-use crate::harness::root::among_others;
 use crate::harness::stage::Stage;
 use crate::harness::until;
+use crate::lifecycle::among_others;
 
 #[tokio::test]
 async fn a_source_that_refuses_connections_is_left_alone_until_a_probe_gets_through() {
@@ -86,10 +86,8 @@ async fn an_operator_can_have_a_source_called_again_at_once() {
     node.until_task_is(&busy, "failed").await;
     until("it is left alone", SOON, async || (node.circuit(&id).await["state"] == "open").then_some(())).await;
     let waiting = node.run(&workflow, &json!("waits")).await;
-    until("it waits", SOON, async || {
-        (stage.count("SELECT count(*) FROM tasks WHERE parked").await == 1).then_some(())
-    })
-    .await;
+    until("it waits", SOON, async || (stage.count("SELECT count(*) FROM tasks WHERE parked").await == 1).then_some(()))
+        .await;
     let resumed = node.post(&format!("/api/v1/sources/{id}/resume"), &json!({})).await;
     assert_eq!(resumed["circuit"]["state"], "closed");
     node.until_task_is(&waiting, "completed").await;

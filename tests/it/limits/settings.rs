@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::root::among_others;
 use crate::harness::stage::Stage;
+use crate::lifecycle::among_others;
 
 #[tokio::test]
 async fn limits_are_set_shown_taken_away_and_refused_with_the_reason() {
@@ -14,9 +14,9 @@ async fn limits_are_set_shown_taken_away_and_refused_with_the_reason() {
     let stage = Stage::new(Duration::ZERO).await;
     let node = stage.node(&[]).await;
     let (workflow, source) = node.workflow_of(&stage.source, &json!({"max_concurrency": 3, "rate": "30/m"})).await;
-    for (path, both) in [("sources", &source), ("workflows", &workflow)].map(|(kind, id)| {
-        (format!("/api/v1/{kind}/{id}"), json!({"max_concurrency": 3, "rate": "30/m"}))
-    }) {
+    for (path, both) in [("sources", &source), ("workflows", &workflow)]
+        .map(|(kind, id)| (format!("/api/v1/{kind}/{id}"), json!({"max_concurrency": 3, "rate": "30/m"})))
+    {
         let set = node.patch(&path, &both).await;
         assert_eq!((&set["max_concurrency"], &set["rate"]), (&json!(3), &json!("30/m")));
         assert_eq!(node.get(&path).await["rate"], "30/m");
