@@ -18,6 +18,7 @@ mod event_stream;
 mod follow;
 mod json_text;
 mod keys;
+mod limits;
 mod load_test;
 mod occurrences;
 mod output;
