@@ -1,6 +1,7 @@
 //! The actors: each does what a pure part or a use case decides.
 
 pub mod beat;
+pub mod doorkeeper;
 pub mod duty;
 pub mod executor;
 pub mod exit;

@@ -19,6 +19,7 @@ mod follow;
 mod inspect;
 mod json_text;
 mod keys;
+mod limits;
 mod load_test;
 mod occurrences;
 mod output;

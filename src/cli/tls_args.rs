@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Error;
 
@@ -20,14 +20,14 @@ pub(super) struct TlsArgs {
 
 impl TlsArgs {
     /// Adds what was said to a request's body. The file is read here: the service reads none that a request names.
-    pub(super) fn add_to(&self, body: &mut Value) -> Result<(), Error> {
+    pub(super) fn add_to(&self, body: &mut Map<String, Value>) -> Result<(), Error> {
         if let Some(file) = &self.tls_ca {
             let pem = if file.as_os_str() == "-" { Ok(String::new()) } else { std::fs::read_to_string(file) };
             let unread = |error| Error::Usage(format!("--tls-ca {} can't be read: {error}", file.display()));
-            body["tls_ca"] = pem.map_err(unread)?.into();
+            body.insert("tls_ca".to_owned(), pem.map_err(unread)?.into());
         }
         if let Some(verify) = self.tls_verify {
-            body["tls_verify"] = verify.into();
+            body.insert("tls_verify".to_owned(), verify.into());
         }
         Ok(())
     }

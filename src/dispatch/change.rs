@@ -58,6 +58,7 @@ pub async fn cancel(store: &Store, dispatch: &Dispatch, id: TaskId) -> Result<Ta
     match store.cancel_task(id).await? {
         Changed::Done(cancelled) => {
             dispatch.events().publish([cancelled.task.event()]);
+            dispatch.ring_gate();
             if cancelled.was_running {
                 dispatch.abort(id, cancelled.task.tries);
             }

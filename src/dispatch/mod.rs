@@ -9,6 +9,7 @@ mod error;
 pub mod events;
 mod feed;
 pub mod figures;
+pub mod gate;
 pub mod health;
 mod in_flight;
 pub mod lease;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast};
 
+use crate::domain::circuit::CircuitOptions;
 use crate::domain::ids::{NodeId, TaskId};
 use crate::domain::retry::RetryOptions;
 use crate::domain::task::PendingTask;
@@ -41,6 +43,7 @@ pub use in_flight::InFlight;
 use backlog::{Backlog, BacklogLimits};
 use events::{EventOptions, Events};
 use figures::Figures;
+use gate::Gates;
 use health::Health;
 use lease::Lease;
 use pause::Pauses;
@@ -65,6 +68,8 @@ pub struct DispatchOptions {
     pub backlog: BacklogLimits,
     /// Most rows of one statement.
     pub max_batch: usize,
+    /// When sources are left alone.
+    pub circuit: CircuitOptions,
     /// Trying again.
     pub retry: RetryOptions,
     /// Children that this machine has memory for.
@@ -105,6 +110,7 @@ struct Inner {
     stats: Stats,
     rates: Rates,
     pauses: Pauses,
+    gates: Gates,
     orders: Orders,
     children_limit: usize,
     beat: Notify,
@@ -118,6 +124,7 @@ impl Dispatch {
     pub fn start(node: NodeId, store: Store, mailbox: Mailbox, options: &DispatchOptions, runtime: &Handle) -> Self {
         let (max_batch, limits) = (options.max_batch, options.events);
         let events = Events::start(node, store.clone(), mailbox.clone(), limits, max_batch, runtime);
+        let gates = Gates::start(store.clone(), options, runtime);
         let inner = Arc::new(Inner {
             node,
             store,
@@ -132,6 +139,7 @@ impl Dispatch {
             stats: Stats::default(),
             rates: Rates::default(),
             pauses: Pauses::default(),
+            gates,
             orders: Orders::default(),
             children_limit: options.children_limit,
             beat: Notify::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::{Dispatch, DispatchOptions, Inner, STATEMENT_BYTES, feed};
+use crate::domain::circuit::Signal;
 use crate::domain::clock;
 use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
@@ -30,6 +31,7 @@ impl Dispatch {
         for text in [&mut verdict.code, &mut verdict.error].into_iter().flatten() {
             without_nul(text);
         }
+        let signal = Signal::of(&outcome);
         let answer = match outcome {
             Outcome::Completed(mut answer) => {
                 without_nul(&mut answer.text);
@@ -38,7 +40,7 @@ impl Dispatch {
             _ => None,
         };
         let key = (attempt.task, attempt.number);
-        let end = AttemptEnd { attempt, verdict, answer, node: self.inner.node, finished_at: clock::now() };
+        let end = AttemptEnd { attempt, verdict, signal, answer, node: self.inner.node, finished_at: clock::now() };
         if let Err(refused) = self.ends.push(end) {
             log::error!("the end of an attempt of task {} can't be stored: {refused}", key.0);
             self.inner.in_flight.end([key]);
@@ -98,6 +100,7 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
                 // First forgotten, then fed: an id that is still in flight here would be passed over by the intake.
                 inner.in_flight.end(ends.iter().map(key));
                 feed::feed(feeds, pended);
+                inner.gates.ended(ends.iter().filter(|end| applied.contains(&end.attempt.task)));
                 return Vec::new();
             }
             Err(error) if error.is_transient() => {

@@ -3,13 +3,16 @@
 pub mod access;
 pub mod adapter;
 pub mod attempt;
+pub mod circuit;
 pub mod clock;
 pub mod event;
+pub mod gate;
 pub mod histogram;
 pub mod id_prefix;
 pub mod ids;
 pub mod input;
 pub mod json;
+pub mod limit;
 pub mod outcome;
 pub mod plural;
 pub mod pool;

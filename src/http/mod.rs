@@ -17,6 +17,7 @@ mod harden;
 pub mod health;
 pub mod key;
 mod keyring;
+pub mod limits;
 mod metrics;
 pub mod occurrence;
 pub mod openapi;
@@ -42,6 +43,7 @@ pub mod task_log;
 mod trail;
 pub mod worker;
 pub mod workflow;
+pub mod workflow_change;
 
 use std::any::Any;
 use std::net::TcpListener;
@@ -156,7 +158,8 @@ fn sources(config: &mut ServiceConfig) {
                 .route(get().to(source::get))
                 .route(web::patch().to(source::patch))
                 .route(web::delete().to(source::delete)),
-        );
+        )
+        .service(resource("/sources/{id}/resume", "POST").route(post().to(source::resume)));
 }
 
 fn workflows(config: &mut ServiceConfig) {
@@ -167,8 +170,9 @@ fn workflows(config: &mut ServiceConfig) {
         .service(resource("/workflows/sync/{flow_id}", "POST").route(post().to(remote::sync)))
         .service(resource("/workflows/{id}/run", "POST").route(post().to(run::run)))
         .service(
-            resource("/workflows/{id}", "GET, DELETE")
+            resource("/workflows/{id}", "GET, PATCH, DELETE")
                 .route(get().to(workflow::get))
+                .route(web::patch().to(workflow_change::patch))
                 .route(web::delete().to(workflow::delete)),
         );
 }

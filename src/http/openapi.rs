@@ -14,7 +14,7 @@ use utoipa_swagger_ui::Config;
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
     adapter, audit, bulk, events, health, key, metrics, occurrence, pool, preview, queue, remote, run, schedule,
-    schedule_body, source, task, task_log, worker, workflow,
+    schedule_body, source, task, task_log, worker, workflow, workflow_change,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -27,8 +27,8 @@ const URL: &str = "/api/v1/openapi.json";
     ),
     paths(
         health::report, health::live, health::ready, health::root, metrics::scrape,
-        source::create, source::list, source::get, source::patch, source::delete, adapter::list,
-        workflow::list, workflow::get, workflow::delete, remote::list, remote::get, remote::sync, run::run,
+        source::create, source::list, source::get, source::patch, source::delete, source::resume, adapter::list,
+        workflow::list, workflow::get, workflow_change::patch, workflow::delete, remote::list, remote::get, remote::sync, run::run,
         task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task_log::list,
         bulk::retry, bulk::cancel, bulk::delete, events::of_task, events::of_all,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,

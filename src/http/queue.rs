@@ -32,6 +32,8 @@ pub struct Queue {
     name: String,
     /// Tasks that may start and wait.
     depth: i64,
+    /// Those of them that wait at a limit of their source or workflow, or because their source is left alone.
+    limited: i64,
     /// Tasks that may not start yet.
     delayed: i64,
     /// How long the oldest of those that may start has waited.
@@ -115,6 +117,7 @@ impl Queue {
         Self {
             name,
             depth: 0,
+            limited: 0,
             delayed: 0,
             oldest_age_s: None,
             running: 0,
@@ -138,6 +141,7 @@ fn merge(
         .into_iter()
         .map(|queue| Queue {
             depth: queue.depth,
+            limited: queue.parked,
             delayed: queue.delayed,
             oldest_age_s: queue.oldest_pending_at.map(age),
             running: queue.running,
@@ -182,6 +186,7 @@ mod tests {
         let live = QueueRecord {
             name: "celery".into(),
             depth: 2,
+            parked: 1,
             delayed: 0,
             oldest_pending_at: Some(now - chrono::TimeDelta::milliseconds(1500)),
             running: 1,

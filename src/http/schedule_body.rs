@@ -4,12 +4,13 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::{Error, Problem};
+use super::limits::present;
 use super::state::ApiOptions;
 use crate::domain::ids::WorkflowId;
 use crate::domain::input::Input;
@@ -67,11 +68,6 @@ pub struct ScheduleBody {
     /// How urgent they are there: 0 to 9, 9 first.
     #[schema(value_type = Option<u8>, minimum = 0, maximum = 9)]
     priority: Option<Priority>,
-}
-
-/// Tells null (`Some(None)`) from absent (`None`).
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl ScheduleBody {

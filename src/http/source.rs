@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::body::Body;
 use super::error::{Error, ErrorBody, ValidationBody};
+use super::limits::{CircuitShown, LimitsShown};
 use super::page::Page;
 use super::query::Query;
 use super::shown;
@@ -17,6 +18,7 @@ use super::source_body::{
 };
 use super::state::ApiState;
 use crate::domain::ids::SourceId;
+use crate::domain::limit::Limits;
 use crate::domain::source::{Endpoint, SourceKind, Trust, trim_url};
 use crate::store::source::{SourceDraft, SourceFilter, SourceRecord, Stored};
 
@@ -48,6 +50,11 @@ pub struct Source {
     pub tls_verify: bool,
     /// The only certificates that it is checked by, PEM; those that this machine trusts where there are none.
     pub tls_ca: Option<String>,
+    /// What its tasks are limited to.
+    #[serde(flatten)]
+    pub limits: LimitsShown,
+    /// Whether it is called, or left alone for a while.
+    pub circuit: CircuitShown,
     /// When it was added.
     pub created_at: Option<DateTime<Utc>>,
     /// When it last changed.
@@ -67,6 +74,8 @@ impl From<SourceRecord> for Source {
             unknown_policy: source.unknown_policy.as_str(),
             tls_verify: source.tls_verify,
             tls_ca: source.tls_ca,
+            limits: source.gate.limits.into(),
+            circuit: source.gate.into(),
             created_at: source.created_at,
             updated_at: source.updated_at,
         }
@@ -101,14 +110,25 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
     let tls_verify = new.tls_verify.unwrap_or(true);
     let tls_ca = new.tls_ca.as_deref().map(checked_ca).transpose()?.flatten();
     let trust = Trust::of(tls_verify, tls_ca.as_deref());
+    let limits = new.limits.applied_to(Limits::default())?;
     let endpoint = Endpoint { kind, url, api_key, adapter, trust };
     refuse_taken(&state, &endpoint.url).await?;
     let version_info = Some(validate(&state, endpoint.clone()).await?);
     let unknown_policy = new.unknown_policy.map(Into::into).unwrap_or_default();
     let Endpoint { kind, url, api_key, adapter, .. } = endpoint;
-    let (api_key, active) = (Some(api_key), true);
-    let draft =
-        SourceDraft { name, kind, url, adapter, api_key, active, version_info, unknown_policy, tls_verify, tls_ca };
+    let draft = SourceDraft {
+        name,
+        kind,
+        url,
+        adapter,
+        api_key: Some(api_key),
+        active: true,
+        version_info,
+        unknown_policy,
+        tls_verify,
+        tls_ca,
+        limits,
+    };
     Ok(HttpResponse::Created().json(stored(state.store.add_source(draft).await?)?))
 }
 
@@ -165,6 +185,7 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
 pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -> Result<Json<Source>, Error> {
     let patch: SourcePatch = body.json()?;
     let source = find(&state, &id).await?;
+    let limits = patch.limits.applied_to(source.gate.limits)?;
     let url = patch.url.as_deref().map(checked_url).transpose()?;
     let name = patch.name.as_deref().map(str::trim).map(checked_name).transpose()?;
     let api_key = patch.api_key.map(checked_key).transpose()?;
@@ -213,8 +234,25 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
         unknown_policy: patch.unknown_policy.map_or(source.unknown_policy, Into::into),
         tls_verify,
         tls_ca,
+        limits,
     };
-    Ok(Json(stored(state.store.update_source(source.id, draft).await?)?))
+    let source = stored(state.store.update_source(source.id, draft).await?)?;
+    // Whatever waits may have room now.
+    state.dispatch.ring_gate();
+    Ok(Json(source))
+}
+
+/// Call a source again at once that is left alone after failures, or because it asked for that.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{id}/resume", tag = "sources", params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "The source", body = Source),
+        (status = 404, description = "Source not found", body = ErrorBody),
+    )
+)]
+pub(super) async fn resume(state: Data<ApiState>, id: Path<String>) -> Result<Json<Source>, Error> {
+    state.dispatch.resume_source(find(&state, &id).await?.id).await?;
+    Ok(Json(find(&state, &id).await?.into()))
 }
 
 /// Delete a source with its workflows, schedules and tasks.

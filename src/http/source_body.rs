@@ -4,6 +4,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::error::{Error, Problem};
+use super::limits::LimitsBody;
 use crate::domain::adapter::Adapters;
 use crate::domain::source::{Secret, SourceKind, trim_url};
 use crate::domain::workflow::UnknownPolicy;
@@ -40,6 +41,8 @@ pub struct NewSource {
     /// The certificates to check it by, PEM: of the authorities that signed it, or the server's own. They take the place of
     /// those that this machine trusts.
     pub(super) tls_ca: Option<String>,
+    #[serde(flatten)]
+    pub(super) limits: LimitsBody,
 }
 
 /// What to change of a source; what is absent stays.
@@ -57,6 +60,8 @@ pub struct SourcePatch {
     pub(super) tls_verify: Option<bool>,
     /// Empty takes it away.
     pub(super) tls_ca: Option<String>,
+    #[serde(flatten)]
+    pub(super) limits: LimitsBody,
 }
 
 /// Whether a source is in use.

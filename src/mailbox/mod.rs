@@ -124,6 +124,21 @@ impl Mailbox {
         .await
     }
 
+    /// The first ids of a mailbox, which stay there.
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub async fn first(&self, queue: QueueName, count: isize) -> Result<Vec<TaskId>, Error> {
+        let keys = self.keys.clone();
+        self.run(move |mut connection| async move {
+            let mut command = redis::cmd("ZRANGE");
+            command.arg(keys.mailbox(&queue)).arg(0).arg(count - 1);
+            let members: Vec<String> = command.query_async(&mut *connection).await?;
+            Ok(members.iter().filter_map(|member| member.parse().ok()).collect())
+        })
+        .await
+    }
+
     /// How many ids each mailbox holds, in the order asked for.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::domain::adapter::Adapters;
+use crate::domain::limit::Limits;
 use crate::domain::source::{Endpoint, Secret, SourceKind, Trust};
 use crate::domain::workflow::UnknownPolicy;
 use crate::sources::{self, Error, HttpClient};
@@ -56,6 +57,7 @@ async fn look(store: &Store, http: &HttpClient, kind: SourceKind, url: &str) -> 
     let silence = |_| Error::Unreachable(format!("no answer within {} s", LIMIT.as_secs()));
     let version = tokio::time::timeout(LIMIT, source.validate()).await.map_err(silence)??;
     let draft = SourceDraft {
+        limits: Limits::default(),
         name: format!("local {kind}"),
         kind,
         url: url.to_owned(),

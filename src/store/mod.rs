@@ -3,6 +3,7 @@
 //! Every statement is unnamed (`query_typed` and friends) and keeps no session state, so that all of it works through
 //! PgBouncer in transaction mode. A task's state changes only in a statement that names the state it leaves.
 
+pub mod admit;
 pub mod api_key;
 pub mod audit;
 pub mod batch;
@@ -10,6 +11,7 @@ pub mod beat;
 pub mod claim;
 pub mod error;
 pub mod figures;
+pub mod gate;
 pub mod history;
 pub mod idempotency;
 pub mod migrate;
@@ -35,6 +37,7 @@ pub mod task_log;
 pub mod task_read;
 pub mod vault;
 pub mod workflow;
+pub mod workflow_change;
 
 use std::future::Future;
 use std::sync::Arc;

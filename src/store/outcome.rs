@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 use super::claim::Attempt;
 use super::{Error, Store};
 use crate::domain::attempt::AttemptStatus;
+use crate::domain::circuit::Signal;
 use crate::domain::event::TaskEvent;
 use crate::domain::ids::{NodeId, TaskId};
 use crate::domain::outcome::Answer;
@@ -21,6 +22,8 @@ pub struct AttemptEnd {
     pub attempt: Attempt,
     /// What becomes of the task.
     pub verdict: Verdict,
+    /// What it says of the source.
+    pub signal: Option<Signal>,
     /// The result, where there is one.
     pub answer: Option<Answer>,
     /// The node that ran it.

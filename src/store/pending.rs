@@ -1,4 +1,4 @@
-//! What waits, as PostgreSQL knows it: the measure of what mailboxes must hold.
+//! What waits, as PostgreSQL knows it: the measure of what mailboxes must hold. Parked tasks wait in none.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
@@ -28,7 +28,7 @@ impl Store {
             let (time, id) = after.map_or((DateTime::<Utc>::MIN_UTC, Uuid::nil()), |(time, id)| (time, id.0));
             let time = time.max(DateTime::UNIX_EPOCH);
             let statement = "SELECT id, queue, priority, pending_at FROM tasks
-                 WHERE status = 'pending' AND queue = ANY ($1) AND pending_at <= $2 AND (pending_at, id) > ($3, $4)
+                 WHERE status = 'pending' AND NOT parked AND queue = ANY ($1) AND pending_at <= $2 AND (pending_at, id) > ($3, $4)
                  ORDER BY pending_at, id LIMIT $5";
             let rows = connection
                 .query_typed(
@@ -66,7 +66,7 @@ impl Store {
     pub async fn pending_counts(&self, before: DateTime<Utc>) -> Result<Vec<(QueueName, u64)>, Error> {
         self.run(move |connection| async move {
             let statement = "SELECT queue, count(*) FROM tasks
-                 WHERE status = 'pending' AND pending_at <= $1 GROUP BY queue";
+                 WHERE status = 'pending' AND NOT parked AND pending_at <= $1 GROUP BY queue";
             Ok(read_counts(&connection.query_typed(statement, &[(&before, Type::TIMESTAMPTZ)]).await?))
         })
         .await

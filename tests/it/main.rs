@@ -16,6 +16,7 @@ mod janitor;
 mod keys;
 mod langflow;
 mod lifecycle;
+mod limits;
 mod moving;
 mod overload;
 mod pools;

@@ -92,7 +92,7 @@ impl AttemptStats {
     /// The end of an attempt was stored.
     pub(crate) fn ended(&self, end: &AttemptEnd) {
         let (attempt, verdict) = (&end.attempt, &end.verdict);
-        let (queue, source) = (attempt.queue.as_str(), attempt.source.as_str());
+        let (queue, source) = (attempt.queue.as_str(), attempt.source_name.as_str());
         let counts = self.ends.of(queue).of(source);
         if let Some(count) = counts.attempts.get(verdict.status as usize) {
             count.fetch_add(1, Ordering::Relaxed);

@@ -101,6 +101,7 @@ mod tests {
         QueueRecord {
             name: name.to_owned(),
             depth,
+            parked: 0,
             delayed: 0,
             oldest_pending_at: Some(oldest),
             running: 0,

@@ -100,6 +100,7 @@ impl TestApi {
         };
         let mailbox = Mailbox::open(mailbox, runtime.clone()).unwrap();
         let limits = DispatchOptions {
+            circuit: Default::default(),
             submits_waiting: 1000,
             backlog: BacklogLimits { pending: 0, pending_per_queue: 0, waiting_bytes: 64 << 20 },
             max_batch: 100,

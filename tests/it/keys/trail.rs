@@ -71,11 +71,16 @@ async fn each_change_leaves_one_row() {
     let (_, row) = scene.leaves("source.update", "PATCH", &source, patch).await;
     assert_eq!(row["summary"]["changed"], json!({"name": "flow-2"}));
     assert_eq!(row["summary"]["not_shown"], json!(["api_key"]));
+    scene.leaves("source.resume", "POST", &format!("{source}/resume"), Value::Null).await;
 
     let sync = format!("/api/v1/workflows/sync/{FLOW_ID}?source_url={url}");
     let (workflow, row) = scene.leaves("workflow.sync", "POST", &sync, Value::Null).await;
     assert_eq!((&row["entity_id"], &row["summary"]["name"]), (&workflow["id"], &workflow["name"]));
     let workflow = id(&workflow);
+    let limits = json!({"max_concurrency": 2});
+    let (_, row) =
+        scene.leaves("workflow.update", "PATCH", &format!("/api/v1/workflows/{}", &workflow[..13]), limits).await;
+    assert_eq!((&row["entity_id"], &row["summary"]["changed"]), (&json!(workflow), &json!({"max_concurrency": 2})));
     let run = format!("/api/v1/workflows/{workflow}/run");
     let task = id(&scene.leaves_nothing(200, "POST", &run, json!("Hello")).await);
     let task = format!("/api/v1/tasks/{task}");

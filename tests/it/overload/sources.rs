@@ -115,7 +115,13 @@ impl Rude {
     fn source(&self, kind: SourceKind, adapter: Option<&str>) -> Box<dyn WorkflowSource> {
         let options = HttpOptions { max_answer_bytes: ANSWER_MAX, connect_timeout: LIMIT, request_timeout: LIMIT };
         let adapter = adapter.map(str::to_owned);
-        let endpoint = Endpoint { kind, url: self.url.clone(), api_key: Secret::new("hush-hush"), adapter, trust: Trust::default() };
+        let endpoint = Endpoint {
+            kind,
+            url: self.url.clone(),
+            api_key: Secret::new("hush-hush"),
+            adapter,
+            trust: Trust::default(),
+        };
         connect(endpoint, HttpClient::new(options).unwrap(), &Adapters::default()).unwrap()
     }
 }
