@@ -8,6 +8,7 @@ pub mod config;
 pub mod dev;
 pub mod dispatch;
 pub mod domain;
+pub mod fault;
 pub mod http;
 pub mod mailbox;
 pub mod node;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatch;
 use crate::domain::clock;
+use crate::fault::{self, Point};
 use crate::store;
 use crate::store::beat::FireOptions;
 
@@ -89,12 +90,18 @@ async fn round(
     let mut next = store.next_due(now).await?;
     if next.is_some_and(|next| next <= now) {
         let fired = store.fire_due(now, options.fire.clone()).await?;
+        if !fired.made.is_empty() {
+            fault::pass(Point::AfterFire);
+        }
         for (schedule, reason) in &fired.broken {
             log::error!("schedule {schedule} is paused, for it can't be read: {reason}");
         }
         dispatch.events().publish_by_id(fired.made).await;
         dispatch.feed(fired.tasks);
         let retries = store.release_due_retries(now, options.batch).await?;
+        if !retries.is_empty() {
+            fault::pass(Point::AfterRetriesReleased);
+        }
         let expired = store.expire_tasks(now, options.batch).await?;
         let did_something = fired.more || fired.schedules > 0 || !retries.is_empty() || !expired.is_empty();
         dispatch.events().publish_by_id(expired).await;

@@ -14,6 +14,7 @@ use crate::dispatch::Dispatch;
 use crate::dispatch::pause::PausedQueues;
 use crate::domain::ids::TaskId;
 use crate::domain::queue::QueueName;
+use crate::fault::{self, Point};
 use crate::mailbox::Taken;
 
 /// How tasks are taken in.
@@ -117,6 +118,7 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             }
             continue;
         }
+        fault::pass(Point::AfterTake);
         if room.borrow().is_none_or(|room| room.free == 0) {
             // The pool drains or has become smaller, or a child has crashed: others may have them.
             put_back(&dispatch, taken).await;

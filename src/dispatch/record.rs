@@ -12,6 +12,7 @@ use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::{Next, judge};
 use crate::domain::task::PendingTask;
+use crate::fault::{self, Point};
 use crate::store::batch::Batcher;
 use crate::store::claim::Attempt;
 use crate::store::outcome::AttemptEnd;
@@ -100,8 +101,10 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
     let mut wait = FIRST_WAIT;
     loop {
         inner.stats.outcome.add(ends.len());
+        fault::pass(Point::BeforeOutcomeStored);
         match inner.store.store_ends(ends.clone()).await {
             Ok(applied) => {
+                fault::pass(Point::AfterOutcomeStored);
                 let stored = || ends.iter().filter(|end| applied.contains(&end.attempt.task));
                 inner.rates.add(stored().map(|end| &end.attempt.queue));
                 inner.events.publish(stored().map(AttemptEnd::event));

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use super::{Dispatch, DispatchOptions, Error, Inner, feed};
 use crate::domain::clock;
 use crate::domain::task::{NewTask, PendingTask};
+use crate::fault::{self, Point};
 use crate::store::batch::Batcher;
 
 impl Dispatch {
@@ -53,6 +54,7 @@ async fn insert(inner: &Inner, feeds: &Batcher<PendingTask, ()>, tasks: Vec<NewT
         inner.stats.submit.add(batch.len());
         match inner.store.insert_tasks(batch.clone()).await {
             Ok(made) => {
+                fault::pass(Point::AfterSubmitStored);
                 let now = clock::now();
                 // Told before it is fed: from then on it may run.
                 inner.events.publish(batch.iter().filter(|task| made.contains(&task.id)).map(Into::into));
