@@ -11,6 +11,7 @@ use super::supervisor::{Sample, Sampled, Supervisor};
 use crate::dispatch::Dispatch;
 use crate::dispatch::health::Phase;
 use crate::domain::clock;
+use crate::store::Store;
 
 /// How the monitor works.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 pub async fn run(
     options: MonitorOptions,
     dispatch: Dispatch,
+    lease: Store,
     supervisors: Vec<Addr<Supervisor>>,
     stop: CancellationToken,
 ) {
@@ -41,7 +43,7 @@ pub async fn run(
         }
         let pids = dispatch.roster().pools().iter().flat_map(|pool| &pool.executors).filter_map(|e| e.pid).collect();
         let samples;
-        ((system, samples), ()) = tokio::join!(sample(system.take(), pids), probe(&dispatch));
+        ((system, samples), ()) = tokio::join!(sample(system.take(), pids), probe(&dispatch, &lease));
         let mut alive = true;
         for supervisor in &supervisors {
             alive &= ask(supervisor, Sampled(samples.clone()), ANSWER_LIMIT).await.is_some();
@@ -74,17 +76,17 @@ async fn sample(system: Option<System>, pids: Vec<u32>) -> (Option<System>, Vec<
     sampling.await.unwrap_or_else(|_| (System::new().ok(), Vec::new()))
 }
 
-/// Asks PostgreSQL and Redis whether they answer, and by the way whether other nodes listen to events.
-async fn probe(dispatch: &Dispatch) {
-    let (database, redis) = tokio::join!(
-        tokio::time::timeout(ANSWER_LIMIT, dispatch.store().ping()),
-        tokio::time::timeout(ANSWER_LIMIT, dispatch.events().ping_redis()),
-    );
-    let (database, redis) = (database.is_ok_and(|asked| asked.is_ok()), redis.is_ok_and(|asked| asked.is_ok()));
+/// Asks PostgreSQL and Redis whether they answer, and by the way whether other nodes listen to events. PostgreSQL is asked
+/// over the connection of the lease: a pool that is used up does not mean that the server is away.
+async fn probe(dispatch: &Dispatch, lease: &Store) {
+    let (database, redis) =
+        tokio::join!(lease.ping(ANSWER_LIMIT), tokio::time::timeout(ANSWER_LIMIT, dispatch.events().ping_redis()),);
+    let (database, redis) = (database.is_ok(), redis.is_ok_and(|asked| asked.is_ok()));
     let health = dispatch.health();
     report("PostgreSQL", health.database_ok(), database);
     report("Redis", health.redis_ok(), redis);
     health.set_database(database);
+    dispatch.store().note_answers(database);
     health.set_redis(redis);
 }
 

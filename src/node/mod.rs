@@ -33,7 +33,7 @@ use crate::sources::HttpClient;
 use crate::store::migrate::{self, Upgraded};
 use crate::store::node::NodeRow;
 use crate::store::takeover::TakenOver;
-use crate::store::{self, PoolOptions, Store, Vault};
+use crate::store::{self, Store, Vault};
 
 pub use identity::birth;
 use role::Part;
@@ -86,7 +86,7 @@ impl Node {
         let database = options::database(config);
         let listener = config.node.has(Role::Api).then(|| bind(config.api.address())).transpose()?;
         tell(migrate::upgrade(&database, config.timezone).await.map_err(unavailable)?);
-        let lease = Store::open(&PoolOptions { max_size: 1, ..database.clone() }, vault.clone(), runtime.clone())?;
+        let lease = Store::open(&options::lease(config), vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
         for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
             log::warn!("{warning}");
@@ -123,8 +123,9 @@ impl Node {
             Part::duty("beat", |stop| beat::run(beat_options, dispatch, stop))
         });
         let addresses: Vec<Addr<Supervisor>> = supervisors.iter().map(|part| part.address.clone()).collect();
-        let monitor =
-            Part::duty("monitor", |stop| monitor::run(options::monitor(config), dispatch.clone(), addresses, stop));
+        let monitor = Part::duty("monitor", |stop| {
+            monitor::run(options::monitor(config), dispatch.clone(), lease.clone(), addresses, stop)
+        });
         let janitor = Part::duty("janitor", |stop| janitor::run(options::janitor(config), dispatch.clone(), stop));
         let heartbeat = Part::duty("heartbeat", |stop| {
             heartbeat::run(options::heartbeat(config), row.clone(), lease, dispatch.clone(), stop)

@@ -59,8 +59,21 @@ pub(super) fn database(config: &Config) -> PoolOptions {
         url: database.url.clone(),
         max_size: database.max_connections(),
         acquire_timeout: database.pool_timeout,
+        statement_timeout: database.statement_timeout,
         recycle: database.pool_recycle,
         pre_ping: database.pool_pre_ping,
+    }
+}
+
+/// The one connection of the heartbeat and of the monitor's question: a pool that is used up must not cost the lease. No
+/// call on it takes so long that the lease runs out meanwhile.
+pub(super) fn lease(config: &Config) -> PoolOptions {
+    let (all, limit) = (database(config), config.node.lease / 4);
+    PoolOptions {
+        max_size: 1,
+        acquire_timeout: all.acquire_timeout.min(limit),
+        statement_timeout: all.statement_timeout.min(limit),
+        ..all
     }
 }
 

@@ -17,5 +17,6 @@ mod langflow;
 mod lifecycle;
 mod moving;
 mod pools;
+mod recovery;
 mod schedule_times;
 mod simulate;
