@@ -81,12 +81,16 @@ async fn sample(system: Option<System>, pids: Vec<u32>) -> (Option<System>, Vec<
 async fn probe(dispatch: &Dispatch, lease: &Store) {
     let (database, redis) =
         tokio::join!(lease.ping(ANSWER_LIMIT), tokio::time::timeout(ANSWER_LIMIT, dispatch.events().ping_redis()),);
-    let (database, redis) = (database.is_ok(), redis.is_ok_and(|asked| asked.is_ok()));
+    let pong = redis.ok().and_then(Result::ok);
+    let (database, redis) = (database.is_ok(), pong.is_some());
     let health = dispatch.health();
     report("PostgreSQL", health.database_ok(), database);
     report("Redis", health.redis_ok(), redis);
     health.set_database(database);
     dispatch.store().note_answers(database);
+    if pong.is_some_and(|pong| pong.was_emptied) {
+        dispatch.refill_mailboxes();
+    }
     health.set_redis(redis);
 }
 
