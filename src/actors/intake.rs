@@ -53,6 +53,8 @@ const HAND_OVER_LIMIT: Duration = Duration::from_secs(60);
 /// How long the mailboxes are waited for while others of the pool's queues are paused: none is left waiting for longer
 /// when it goes on.
 const PAUSED_BLOCK: Duration = Duration::from_millis(250);
+/// How often it is looked whether a database that was known to be away is back.
+const AWAY_LOOK: Duration = Duration::from_millis(50);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -91,6 +93,14 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             tokio::select! {
                 _ = paused.changed() => {}
                 _ = queues.changed() => {}
+                _ = room.wait_for(Option::is_none) => {}
+            }
+            continue;
+        }
+        if !dispatch.health().database_ok() {
+            // What is taken out and can't be claimed would be kept from other nodes, which may reach the database.
+            tokio::select! {
+                () = tokio::time::sleep(AWAY_LOOK) => {}
                 _ = room.wait_for(Option::is_none) => {}
             }
             continue;

@@ -25,6 +25,9 @@ pub struct MonitorOptions {
 /// How long PostgreSQL, Redis or a supervisor may take to answer before they count as hanging.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
+/// Longest time between two samples while a server is away, so that its return is noticed soon.
+const AWAY_EVERY: Duration = Duration::from_millis(250);
+
 /// Samples until it is stopped.
 pub async fn run(
     options: MonitorOptions,
@@ -34,21 +37,23 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut system = System::new().inspect_err(|error| log::error!("children can't be sampled: {error}")).ok();
-    let mut ticks = tokio::time::interval(options.every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => return,
         }
         let pids = dispatch.roster().pools().iter().flat_map(|pool| &pool.executors).filter_map(|e| e.pid).collect();
         let samples;
         ((system, samples), ()) = tokio::join!(sample(system.take(), pids), probe(&dispatch, &lease));
+        let health = dispatch.health();
+        let all_answer = health.database_ok() && health.redis_ok();
+        wait = if all_answer { options.every } else { options.every.min(AWAY_EVERY) };
         let mut alive = true;
         for supervisor in &supervisors {
             alive &= ask(supervisor, Sampled(samples.clone()), ANSWER_LIMIT).await.is_some();
         }
-        let draining = dispatch.health().phase() == Phase::Draining;
+        let draining = health.phase() == Phase::Draining;
         // Parts end one after the other in a drain, which has limits of its own.
         if draining || (alive && beat_is_fresh(&options, &dispatch)) {
             notify_watchdog();

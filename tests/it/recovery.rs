@@ -2,3 +2,5 @@
 
 mod freeze;
 mod frozen;
+mod stop;
+mod watchdog;
