@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test
+.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test recovery
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ load-test: setup ## run the scaling guide's load test: 1000 tasks by 50 clients
 test-mcp: setup ## let an MCP client drive the service (automagik-tools, from PyPI)
 	cargo build --locked
 	scripts/with-service.sh scripts/mcp-client.sh
+
+recovery: setup ## measure how soon tasks start again after each fault: 20 of each, 15 minutes (SAMPLES=n)
+	SAMPLES=$(or $(SAMPLES),20) cargo test --locked --test it recovery::measure::measure -- --ignored --nocapture
 
 bench: setup ## measure a release build
 	cargo bench --locked --bench end_to_end

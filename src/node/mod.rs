@@ -12,9 +12,11 @@ mod stop;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
 use anyhow::Context as _;
+use chrono_tz::Tz;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::actors::duty::Duty;
@@ -33,11 +35,14 @@ use crate::sources::HttpClient;
 use crate::store::migrate::{self, Upgraded};
 use crate::store::node::NodeRow;
 use crate::store::takeover::TakenOver;
-use crate::store::{self, Store, Vault};
+use crate::store::{self, PoolOptions, Store, Vault};
 
 pub use identity::birth;
 use role::Part;
 pub use stop::Unfinished;
+
+/// Time between two tries to reach a database that is away at the start.
+const UPGRADE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A running node.
 pub struct Node {
@@ -85,7 +90,7 @@ impl Node {
         let vault = Vault::new(&encryption_key).context("the encryption key is not a Fernet key")?;
         let database = options::database(config);
         let listener = config.node.has(Role::Api).then(|| bind(config.api.address())).transpose()?;
-        tell(migrate::upgrade(&database, config.timezone).await.map_err(unavailable)?);
+        tell(upgrade(&database, config.timezone).await.map_err(unavailable)?);
         let lease = Store::open(&options::lease(config), vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
         for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
@@ -181,6 +186,24 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).with_context(|| {
         format!("can't listen on {address}; another service may have the port: choose one with --port or api.port")
     })
+}
+
+/// Brings the schema up to date. A database that can't be reached is waited for as long as for any connection: systemd
+/// starts a service only so often, and an outage must not use that up.
+async fn upgrade(database: &PoolOptions, timezone: Tz) -> Result<Upgraded, store::Error> {
+    let deadline = Instant::now() + database.acquire_timeout;
+    let mut is_told = false;
+    loop {
+        match migrate::upgrade(database, timezone).await {
+            Err(error @ (store::Error::Unreachable(_) | store::Error::Away)) if Instant::now() < deadline => {
+                if !std::mem::replace(&mut is_told, true) {
+                    log::warn!("waiting for PostgreSQL: {error}");
+                }
+                tokio::time::sleep(UPGRADE_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Says in the log what an upgrade of the database did.

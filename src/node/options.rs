@@ -40,7 +40,7 @@ const EVENTS_KEPT: usize = 4_096;
 /// How long an empty mailbox is waited for before PostgreSQL is asked.
 const MAILBOX_BLOCK: Duration = Duration::from_secs(1);
 /// How often attempts without a node, and nodes without a claim, are looked for.
-const ATTEMPTS_EVERY: Duration = Duration::from_secs(2);
+const ATTEMPTS_EVERY: Duration = Duration::from_secs(1);
 /// An occurrence late by no more than this counts as on time: twice the longest poll.
 const GRACE_POLLS: u32 = 2;
 /// Beat counts as stuck after this.

@@ -7,8 +7,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::freeze::freeze;
+use super::proxy_of_database;
 use crate::harness::node::{SOON, TestNode, http_client};
-use crate::harness::proxy::{Proxy, Traffic};
+use crate::harness::proxy::Traffic;
 use crate::harness::stage::{API_KEY, Stage};
 use crate::harness::until;
 use crate::lifecycle::{alone, among_others};
@@ -85,10 +86,7 @@ async fn a_frozen_postgres_holds_no_request_up_and_loses_no_outcome() {
 async fn statements_that_arrive_late_change_nothing_that_counts() {
     let _machine = among_others().await;
     let stage = Stage::new(Duration::from_millis(100)).await;
-    let database: u16 =
-        stage.servers.database_url.split([':', '/']).find_map(|part| part.parse().ok()).expect("a port");
-    let proxy = Proxy::start(database);
-    let url = proxy.url(&stage.servers.database_url);
+    let (proxy, url) = proxy_of_database(&stage);
     let node = stage.node(&[("database.url", &url), ("worker.max_lost", "10")]).await;
     let workflow = node.workflow(&stage).await;
     let mut submitted = 0;
