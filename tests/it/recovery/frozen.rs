@@ -14,9 +14,9 @@ use crate::harness::stage::{API_KEY, Stage};
 use crate::harness::until;
 use crate::lifecycle::{alone, among_others};
 
-/// Longest time that a request may wait while PostgreSQL does not answer: a second until it is asked, one until it is
+/// Longest time that a request may wait while PostgreSQL does not answer: a second until it is asked, two until it is
 /// known, three for a statement that is under way.
-const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+const REFUSED_WITHIN: Duration = Duration::from_secs(7);
 /// What a busy machine may add.
 const MARGIN: Duration = Duration::from_secs(4);
 

@@ -6,7 +6,7 @@ use automagik_spark::dev::Signal;
 use serde_json::json;
 
 use super::freeze::freeze;
-use crate::harness::node::SOON;
+use crate::harness::node::{SOON, send};
 use crate::harness::stage::Stage;
 use crate::harness::until;
 use crate::lifecycle::among_others;
@@ -65,4 +65,24 @@ async fn a_task_that_is_cancelled_and_retried_at_once_runs_at_once() {
     waits.sort_unstable();
     println!("retried tasks ran again after {waits:?}");
     assert!(waits[10] < Duration::from_secs(1), "{waits:?}");
+}
+
+/// What broke: a child that was wedged kept the slot of a cancelled attempt until its hard time limit, minutes later.
+#[tokio::test]
+async fn a_child_that_does_not_end_a_cancelled_attempt_is_replaced() {
+    let _machine = among_others().await;
+    let stage = Stage::new(Duration::ZERO).await;
+    let node = stage.node(&[("worker.workers", "1"), ("worker.threads", "1")]).await;
+    let workflow = node.workflow(&stage).await;
+    let task = node.run(&workflow, &json!({"input_data": "sleep:60"})).await;
+    until("it runs", SOON, async || (stage.source.calls().total == 1).then_some(())).await;
+    send(node.child_pids().await[0], Signal::STOP);
+    node.post(&format!("/api/v1/tasks/{task}/cancel"), &json!({})).await;
+    let cancelled_at = Instant::now();
+    let next = node.run(&workflow, &json!({"input_data": "next"})).await;
+    node.until_task_is(&next, "completed").await;
+    println!("the slot of a wedged child was free again after {:?}", cancelled_at.elapsed());
+    let task = node.task(&task).await;
+    assert_eq!((&task["status"], &task["tries"]), (&json!("cancelled"), &json!(1)));
+    assert_eq!(stage.source.calls().total, 2);
 }
