@@ -24,7 +24,7 @@ impl ConnectionLike for Link {
             // Should nobody wait for the answer to its end, this stays.
             self.is_sound = false;
             let answer = self.plain.req_packed_command(command).await;
-            self.is_sound = is_sound(&answer, |value| is_right(value));
+            self.is_sound = is_sound(&answer, is_right);
             answer
         };
         answered.boxed()
