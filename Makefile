@@ -68,5 +68,8 @@ test-mcp: setup ## let an MCP client drive the service (automagik-tools, from Py
 	cargo build --locked
 	scripts/with-service.sh scripts/mcp-client.sh
 
+recovery: setup ## measure how soon tasks start again after each fault: 20 of each, 15 minutes (SAMPLES=n)
+	SAMPLES=$(or $(SAMPLES),20) cargo test --locked --test it recovery::measure::measure -- --ignored --nocapture
+
 bench: setup ## measure a release build
 	cargo bench --locked --bench end_to_end

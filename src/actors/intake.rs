@@ -13,6 +13,7 @@ use super::supervisor::{Arrived, IntakeEnded, Supervisor};
 use crate::dispatch::Dispatch;
 use crate::domain::ids::TaskId;
 use crate::domain::turns::{ServedQueues, Turns};
+use crate::fault::{self, Point};
 use crate::mailbox::Taken;
 
 /// How tasks are taken in.
@@ -51,6 +52,8 @@ const HAND_OVER_LIMIT: Duration = Duration::from_secs(60);
 /// How long the mailboxes are waited for while others of the pool's queues are paused: none is left waiting for longer
 /// when it goes on.
 const PAUSED_BLOCK: Duration = Duration::from_millis(250);
+/// How often it is looked whether a database that was known to be away is back.
+const AWAY_LOOK: Duration = Duration::from_millis(50);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -98,6 +101,14 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             }
             continue;
         }
+        if !dispatch.health().database_ok() {
+            // What is taken out and can't be claimed would be kept from other nodes, which may reach the database.
+            tokio::select! {
+                () = tokio::time::sleep(AWAY_LOOK) => {}
+                _ = room.wait_for(Option::is_none) => {}
+            }
+            continue;
+        }
         let block =
             if open.len() < turns.served().names.len() { options.block.min(PAUSED_BLOCK) } else { options.block };
         let has_free = || {
@@ -123,6 +134,7 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             }
             continue;
         }
+        fault::pass(Point::AfterTake);
         if room.borrow().is_none_or(|room| room.free == 0) {
             // The pool drains or has become smaller, or a child has crashed: others may have them.
             put_back(&dispatch, taken).await;

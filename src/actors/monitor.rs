@@ -14,6 +14,7 @@ use crate::dispatch::Dispatch;
 use crate::dispatch::figures::ProcessFigures;
 use crate::dispatch::health::Phase;
 use crate::domain::clock;
+use crate::store::Store;
 
 /// How the monitor works.
 #[derive(Clone, Copy, Debug)]
@@ -27,15 +28,19 @@ pub struct MonitorOptions {
 /// How long PostgreSQL, Redis or a supervisor may take to answer before they count as hanging.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
+/// Longest time between two samples while a server is away, so that its return is noticed soon.
+const AWAY_EVERY: Duration = Duration::from_millis(250);
+
 /// Samples until it is stopped.
 pub async fn run(
     options: MonitorOptions,
     dispatch: Dispatch,
+    lease: Store,
     supervisors: Vec<Addr<Supervisor>>,
     stop: CancellationToken,
 ) {
     tokio::select! {
-        () = watch(options, &dispatch, supervisors, stop) => {}
+        () = watch(options, &dispatch, &lease, supervisors, stop) => {}
         () = measure::run(&dispatch) => {}
     }
 }
@@ -43,29 +48,32 @@ pub async fn run(
 async fn watch(
     options: MonitorOptions,
     dispatch: &Dispatch,
+    lease: &Store,
     supervisors: Vec<Addr<Supervisor>>,
     stop: CancellationToken,
 ) {
     let mut system = System::new().inspect_err(|error| log::error!("children can't be sampled: {error}")).ok();
-    let mut ticks = tokio::time::interval(options.every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => return,
         }
         let pids = dispatch.roster().pools().iter().flat_map(|pool| &pool.executors).filter_map(|e| e.pid).collect();
         let sampled;
-        ((system, sampled), ()) = tokio::join!(sample(system.take(), pids), probe(dispatch));
+        ((system, sampled), ()) = tokio::join!(sample(system.take(), pids), probe(dispatch, lease));
         let Sampling { children: samples, process } = sampled;
         if let Some(process) = process {
             dispatch.figures().set_process(process);
         }
+        let health = dispatch.health();
+        let all_answer = health.database_ok() && health.redis_ok();
+        wait = if all_answer { options.every } else { options.every.min(AWAY_EVERY) };
         let mut alive = true;
         for supervisor in &supervisors {
             alive &= ask(supervisor, Sampled(samples.clone()), ANSWER_LIMIT).await.is_some();
         }
-        let draining = dispatch.health().phase() == Phase::Draining;
+        let draining = health.phase() == Phase::Draining;
         // Parts end one after the other in a drain, which has limits of its own.
         if draining || (alive && beat_is_fresh(&options, dispatch)) {
             notify_watchdog();
@@ -115,17 +123,23 @@ fn figures_of(process: &Process, system: &System) -> ProcessFigures {
     }
 }
 
-/// Asks PostgreSQL and Redis whether they answer, and by the way whether other nodes listen to events.
-async fn probe(dispatch: &Dispatch) {
-    let (database, redis) = tokio::join!(
-        tokio::time::timeout(ANSWER_LIMIT, dispatch.store().ping()),
-        tokio::time::timeout(ANSWER_LIMIT, dispatch.events().ping_redis()),
-    );
-    let (database, redis) = (database.is_ok_and(|asked| asked.is_ok()), redis.is_ok_and(|asked| asked.is_ok()));
+/// Asks PostgreSQL and Redis whether they answer, and by the way whether other nodes listen to events. PostgreSQL is asked
+/// over the connection of the lease: a pool that is used up does not mean that the server is away.
+async fn probe(dispatch: &Dispatch, lease: &Store) {
+    let (database, redis) =
+        tokio::join!(lease.ping(ANSWER_LIMIT), tokio::time::timeout(ANSWER_LIMIT, dispatch.events().ping_redis()),);
+    let pong = redis.ok().and_then(Result::ok);
+    let (database, redis) = (database.is_ok(), pong.is_some());
     let health = dispatch.health();
-    report("PostgreSQL", health.database_ok(), database);
+    let answered_before = health.database_ok();
+    report("PostgreSQL", answered_before, database);
     report("Redis", health.redis_ok(), redis);
     health.set_database(database);
+    // Requests are refused for it, so one answer that is late, on a busy machine, is not enough.
+    dispatch.store().note_answers(database || answered_before);
+    if pong.is_some_and(|pong| pong.was_emptied) {
+        dispatch.refill_mailboxes();
+    }
     health.set_redis(redis);
 }
 

@@ -226,6 +226,8 @@ fn options(args: &DatabaseArgs) -> Result<PoolOptions, Error> {
         url,
         max_size: 1,
         acquire_timeout: Duration::from_secs(10),
+        // Somebody watches it, and a large database may take its time.
+        statement_timeout: Duration::from_secs(3600),
         recycle: Duration::from_secs(3600),
         pre_ping: false,
     })

@@ -9,6 +9,7 @@ use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::source::Endpoint;
 use crate::domain::task::TaskStatus;
+use crate::fault::{self, Point};
 use crate::store::claim::{Attempt, Claimed};
 
 /// A claimed task that can be run.
@@ -53,6 +54,9 @@ impl Dispatch {
             }
         }
         self.inner.backlog.started(claimed.iter().map(|claimed| &claimed.attempt.queue));
+        if !claimed.is_empty() {
+            fault::pass(Point::AfterClaim);
+        }
         let attempts = claimed.iter().map(|claimed| &claimed.attempt);
         let begun = |attempt: &Attempt| attempt.event(TaskStatus::Running, attempt.started_at, None);
         self.inner.events.publish(attempts.map(begun));

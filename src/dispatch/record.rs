@@ -13,6 +13,7 @@ use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::{Next, judge};
 use crate::domain::task::PendingTask;
+use crate::fault::{self, Point};
 use crate::store::batch::{Batcher, portions};
 use crate::store::claim::Attempt;
 use crate::store::outcome::AttemptEnd;
@@ -43,7 +44,7 @@ impl Dispatch {
         let end = AttemptEnd { attempt, verdict, signal, answer, node: self.inner.node, finished_at: clock::now() };
         if let Err(refused) = self.ends.push(end) {
             log::error!("the end of an attempt of task {} can't be stored: {refused}", key.0);
-            self.inner.in_flight.end([key]);
+            let _asked_for = self.inner.in_flight.end([key]);
         }
     }
 }
@@ -87,8 +88,10 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
     let mut wait = FIRST_WAIT;
     loop {
         inner.stats.outcome.add(ends.len());
+        fault::pass(Point::BeforeOutcomeStored);
         match inner.store.store_ends(ends.clone()).await {
             Ok(applied) => {
+                fault::pass(Point::AfterOutcomeStored);
                 let stored = || ends.iter().filter(|end| applied.contains(&end.attempt.task));
                 inner.rates.add(stored().map(|end| &end.attempt.queue));
                 stored().for_each(|end| inner.stats.attempts.ended(end));
@@ -98,9 +101,10 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
                     .filter(|end| end.verdict.next == Next::Pend && applied.contains(&end.attempt.task))
                     .map(pending_again);
                 // First forgotten, then fed: an id that is still in flight here would be passed over by the intake.
-                inner.in_flight.end(ends.iter().map(key));
+                let asked_for = inner.in_flight.end(ends.iter().map(key));
                 feed::feed(feeds, pended);
                 inner.gates.ended(ends.iter().filter(|end| applied.contains(&end.attempt.task)));
+                feed_again(inner, feeds, asked_for).await;
                 return Vec::new();
             }
             Err(error) if error.is_transient() => {
@@ -115,12 +119,24 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
     }
 }
 
+/// Feeds tasks that were asked for while an earlier attempt of theirs was in flight here: their ids were taken out of the
+/// mailbox and passed over. What fails here is found by reconciling.
+async fn feed_again(inner: &Inner, feeds: &Batcher<PendingTask, ()>, tasks: Vec<TaskId>) {
+    if tasks.is_empty() {
+        return;
+    }
+    match inner.store.pending_of(tasks, clock::now()).await {
+        Ok(pending) => feed::feed(feeds, pending),
+        Err(error) => log::debug!("tasks that were passed over are fed later: {error}"),
+    }
+}
+
 fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &crate::store::Error) -> Vec<Vec<AttemptEnd>> {
     // The statement has ended, and with it the only other owner.
     let mut ends = match Arc::try_unwrap(ends) {
         Ok(ends) => ends,
         Err(shared) => {
-            inner.in_flight.end(shared.iter().map(key));
+            let _asked_for = inner.in_flight.end(shared.iter().map(key));
             return Vec::new();
         }
     };
@@ -132,7 +148,7 @@ fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &crate::store::Erro
     log::error!("the end of an attempt of task {} can't be stored: {error}", end.attempt.task);
     if end.verdict.code.as_deref() == Some(NOT_STORABLE) {
         // Nothing in it is a stranger's any more, so this is a fault of ours.
-        inner.in_flight.end([key(&end)]);
+        let _asked_for = inner.in_flight.end([key(&end)]);
         return Vec::new();
     }
     vec![vec![last_form(end)]]

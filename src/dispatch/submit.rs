@@ -8,6 +8,7 @@ use super::backlog::Place;
 use super::{Dispatch, DispatchOptions, Error, Inner, STATEMENT_BYTES, feed};
 use crate::domain::clock;
 use crate::domain::task::{NewTask, PendingTask};
+use crate::fault::{self, Point};
 use crate::store::batch::{Batcher, portions};
 use crate::store::idempotency::Once;
 
@@ -88,6 +89,7 @@ async fn insert(
         inner.stats.submit.add(batch.len());
         match inner.store.insert_tasks(batch.iter().map(|submission| submission.task.clone()).collect()).await {
             Ok(made) => {
+                fault::pass(Point::AfterSubmitStored);
                 let now = clock::now();
                 let tasks = || batch.iter().map(|submission| &submission.task);
                 // Told before it is fed: from then on it may run.

@@ -13,9 +13,11 @@ mod stop;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
 use anyhow::Context as _;
+use chrono_tz::Tz;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::actors::duty::Duty;
@@ -40,6 +42,9 @@ use crate::store::{self, PoolOptions, Store, Vault};
 pub use identity::birth;
 use role::Part;
 pub use stop::Unfinished;
+
+/// Time between two tries to reach a database that is away at the start.
+const UPGRADE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A running node.
 pub struct Node {
@@ -91,8 +96,8 @@ impl Node {
         let vault = Vault::new(&encryption_key).context("the encryption key is not a Fernet key")?;
         let database = options::database(config);
         let listener = config.node.has(Role::Api).then(|| bind(config.api.address())).transpose()?;
-        tell(migrate::upgrade(&database, config.timezone).await.map_err(unavailable)?);
-        let lease = Store::open(&PoolOptions { max_size: 1, ..database.clone() }, vault.clone(), runtime.clone())?;
+        tell(upgrade(&database, config.timezone).await.map_err(unavailable)?);
+        let lease = Store::open(&options::lease(config), vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
         for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
             log::warn!("{warning}");
@@ -134,8 +139,9 @@ impl Node {
             Part::duty("beat", |stop| beat::run(beat_options, dispatch, stop))
         });
         let addresses: Vec<Addr<Supervisor>> = supervisors.iter().map(|part| part.address.clone()).collect();
-        let monitor =
-            Part::duty("monitor", |stop| monitor::run(options::monitor(config), dispatch.clone(), addresses, stop));
+        let monitor = Part::duty("monitor", |stop| {
+            monitor::run(options::monitor(config), dispatch.clone(), lease.clone(), addresses, stop)
+        });
         let janitor = Part::duty("janitor", |stop| janitor::run(options::janitor(config), dispatch.clone(), stop));
         let doorkeeper = Part::duty("doorkeeper", |stop| doorkeeper::run(dispatch.clone(), stop));
         let heartbeat = Part::duty("heartbeat", |stop| {
@@ -192,6 +198,24 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).with_context(|| {
         format!("can't listen on {address}; another service may have the port: choose one with --port or api.port")
     })
+}
+
+/// Brings the schema up to date. A database that can't be reached is waited for as long as for any connection: systemd
+/// starts a service only so often, and an outage must not use that up.
+async fn upgrade(database: &PoolOptions, timezone: Tz) -> Result<Upgraded, store::Error> {
+    let deadline = Instant::now() + database.acquire_timeout;
+    let mut is_told = false;
+    loop {
+        match migrate::upgrade(database, timezone).await {
+            Err(error @ (store::Error::Unreachable(_) | store::Error::Away)) if Instant::now() < deadline => {
+                if !std::mem::replace(&mut is_told, true) {
+                    log::warn!("waiting for PostgreSQL: {error}");
+                }
+                tokio::time::sleep(UPGRADE_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Says in the log what an upgrade of the database did.

@@ -46,7 +46,7 @@ const EVENTS_KEPT: usize = 4_096;
 /// How long an empty mailbox is waited for before PostgreSQL is asked.
 const MAILBOX_BLOCK: Duration = Duration::from_secs(1);
 /// How often attempts without a node, and nodes without a claim, are looked for.
-const ATTEMPTS_EVERY: Duration = Duration::from_secs(2);
+const ATTEMPTS_EVERY: Duration = Duration::from_secs(1);
 /// An occurrence late by no more than this counts as on time: twice the longest poll.
 const GRACE_POLLS: u32 = 2;
 /// Beat counts as stuck after this.
@@ -65,8 +65,21 @@ pub(super) fn database(config: &Config) -> PoolOptions {
         url: database.url.clone(),
         max_size: database.max_connections(),
         acquire_timeout: database.pool_timeout,
+        statement_timeout: database.statement_timeout,
         recycle: database.pool_recycle,
         pre_ping: database.pool_pre_ping,
+    }
+}
+
+/// The one connection of the heartbeat and of the monitor's question: a pool that is used up must not cost the lease. No
+/// call on it takes so long that the lease runs out meanwhile.
+pub(super) fn lease(config: &Config) -> PoolOptions {
+    let (all, limit) = (database(config), config.node.lease / 4);
+    PoolOptions {
+        max_size: 1,
+        acquire_timeout: all.acquire_timeout.min(limit),
+        statement_timeout: all.statement_timeout.min(limit),
+        ..all
     }
 }
 

@@ -12,6 +12,12 @@ pub enum Error {
     /// No connection could be had.
     #[error("PostgreSQL can't be reached: {0}")]
     Unreachable(String),
+    /// It is known to be away, and no connection could be had within a moment.
+    #[error("PostgreSQL does not answer")]
+    Away,
+    /// A statement was given up. It may have been carried out, or be carried out later.
+    #[error("PostgreSQL did not answer a statement in time")]
+    Unanswered,
     /// A statement failed.
     #[error("PostgreSQL refused a statement: {}", describe(.0))]
     Statement(#[from] tokio_postgres::Error),
@@ -46,7 +52,7 @@ impl Error {
     /// Whether the same call may succeed later without anybody's doing.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Interrupted => true,
+            Self::Unreachable(_) | Self::Away | Self::Unanswered | Self::Interrupted => true,
             Self::Statement(error) => match error.code() {
                 Some(state) => is_transient_state(state),
                 // Without a state it is the connection's fault, or the statement could not even be written.
@@ -65,7 +71,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Url(_) => "database_url",
-            Self::Unreachable(_) | Self::Interrupted => "database_unavailable",
+            Self::Unreachable(_) | Self::Away | Self::Unanswered | Self::Interrupted => "database_unavailable",
             Self::Statement(_) if self.is_transient() => "database_unavailable",
             Self::Statement(_) | Self::Unreadable(_) => "database_error",
             Self::Misfit(_) => "database_misfit",
@@ -73,6 +79,12 @@ impl Error {
             Self::WrongKey => "encryption_key",
             Self::PageTooLarge { .. } => "page_too_large",
         }
+    }
+
+    /// Whether the server at the other end is not the one to talk to any more: after a failover it only reads. A new
+    /// connection may find the right one.
+    pub(super) fn is_of_another_server(&self) -> bool {
+        matches!(self, Self::Statement(error) if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION))
     }
 
     /// Whether a statement hit the named unique constraint or index.

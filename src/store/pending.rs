@@ -59,6 +59,22 @@ impl Store {
         .await
     }
 
+    /// Those of some tasks that are pending and due.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn pending_of(&self, ids: Vec<TaskId>, now: DateTime<Utc>) -> Result<Vec<PendingTask>, Error> {
+        self.run(move |connection| async move {
+            let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+            let statement = "SELECT id, queue, priority, pending_at FROM tasks
+                 WHERE id = ANY ($1) AND status = 'pending' AND pending_at <= $2";
+            let rows =
+                connection.query_typed(statement, &[(&ids, Type::UUID_ARRAY), (&now, Type::TIMESTAMPTZ)]).await?;
+            rows.iter().map(read_pending).collect()
+        })
+        .await
+    }
+
     /// How many tasks each queue has pending since before `before`.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod limits;
 mod moving;
 mod overload;
 mod pools;
+mod recovery;
 mod schedule_times;
 mod simulate;
 mod tls;

@@ -134,7 +134,8 @@ async fn the_three_layouts_of_workers_serve_their_queues() {
 #[tokio::test]
 async fn a_daemon_that_can_t_start_says_why_with_its_exit_code() {
     let machine = Machine::new(Duration::ZERO).await;
-    let away = ["worker", "start", "--daemon", "--set", "database.url=postgresql://u:s3cret@127.0.0.1:1/x"];
+    let mut away = vec!["worker", "start", "--daemon", "--set", "database.url=postgresql://u:s3cret@127.0.0.1:1/x"];
+    away.extend(["--set", "database.pool_timeout_s=1"]);
     let ended = machine.spark(&away).failed_with(69, &["did not start", "PostgreSQL can't be reached", "worker.log"]);
     assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
     machine.spark(&["worker", "start", "--daemon", "--set", "worker.max_retries=x"]).failed_with(2, &["max_retries"]);

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub(crate) mod node;
+pub(crate) mod proxy;
 pub(crate) mod root;
 pub(crate) mod servers;
 pub(crate) mod sse;
