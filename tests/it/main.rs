@@ -9,6 +9,7 @@ mod browser;
 mod cli;
 mod discovery;
 mod events;
+mod faults;
 mod harness;
 mod hive;
 mod janitor;
