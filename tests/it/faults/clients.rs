@@ -179,7 +179,7 @@ impl Clients {
                 acts.done += 1;
                 Some(())
             }
-            Some(409) => Some(()),
+            Some(400) => Some(()),
             Some(status) if status != 503 => panic!("{path} is answered with {status}"),
             _ => {
                 acts.unanswered += 1;
