@@ -1,7 +1,7 @@
 # `make` says what there is. Nothing here needs a service that runs on the machine.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test
+.PHONY: help setup demo test test-sources test-sources-agentos check format clippy docs bench fuzz test-mcp load-test faults
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ test-sources: setup ## try the real servers of all sources: needs PyPI, 2 GB and
 test-sources-agentos: setup ## try a real AgentOS only: needs PyPI, 160 MB and a minute
 	cargo build --locked
 	scripts/test-sources.sh agentos
+
+SEEDS ?= 10
+TASKS ?= 1000
+faults: setup ## attack the guarantees: SEEDS=100 random runs of 1000 tasks each, or one with SEED=n
+	SPARK_FAULT_TASKS=$(TASKS) $(if $(SEED),SPARK_FAULT_SEED=$(SEED),SPARK_FAULT_SEEDS=$(SEEDS)) \
+		cargo test --locked --test it no_fault_loses_or_doubles_a_task -- --nocapture
 
 check: format clippy test docs ## everything that CI wants: format, lints, tests, documentation
 

@@ -7,6 +7,7 @@ mod checker_tests;
 mod clients;
 mod history;
 mod plan;
+mod points;
 mod random;
 mod run;
 mod suffering;

@@ -198,19 +198,19 @@ fn calls(history: &History, report: &mut Report) {
             report.add(Broken::WrongAttempts, detail);
         }
         let retries = history.accepted.get(*id).map(|asked| asked.retries).unwrap_or_default();
-        let mut by_hand = retries.done + retries.unanswered;
-        for (call, again) in calls.iter().zip(&calls[1..]) {
-            match call.answered {
-                // The source said itself that it is worth another try.
-                Some((_, 503)) => report.by_answers += 1,
-                // Only a person begins anew what it refused.
-                Some((_, 400..)) if by_hand > 0 => {
-                    by_hand -= 1;
-                    report.by_answers += 1;
-                }
-                _ => unexplained.push((*call, *again)),
-            }
-        }
+        // The source said itself that it is worth another try.
+        let asks_again = |call: &Call| call.answered.is_some_and(|(_, status)| status == 503);
+        let (asked, mut again): (Vec<_>, Vec<_>) =
+            calls.iter().copied().zip(calls[1..].iter().copied()).partition(|(call, _)| asks_again(call));
+        // Only a person begins anew what was refused. What no kill can explain must be that.
+        let by_hand = retries.done + retries.unanswered;
+        again.sort_by_key(|pair| history.kills.iter().any(|kill| fits(kill, *pair)));
+        let (by_hand, rest): (Vec<_>, Vec<_>) = again
+            .iter()
+            .enumerate()
+            .partition(|(at, (call, _))| *at < by_hand && call.answered.is_some_and(|(_, status)| status >= 400));
+        report.by_answers += asked.len() + by_hand.len();
+        unexplained.extend(rest.into_iter().map(|(_, pair)| *pair));
     }
     report.by_kills = explain(unexplained, &history.kills, report);
     for (id, seen) in history.tasks.iter().filter(|(_, seen)| seen.status == "completed") {
@@ -219,6 +219,11 @@ fn calls(history: &History, report: &mut Report) {
             report.add(Broken::NeverRan, format!("task {id} is completed, with {seen:?}"));
         }
     }
+}
+
+/// Whether a kill may have come between a call and the next one of the same task.
+fn fits(kill: &Kill, (first, second): (&Call, &Call)) -> bool {
+    kill.to >= first.began_at && kill.from <= second.began_at
 }
 
 /// Each kill explains as many calls as attempts were in what died: calls that began before and were made again after.
@@ -230,8 +235,8 @@ fn explain(mut again: Vec<(&Call, &Call)>, kills: &[Kill], report: &mut Report) 
     again.sort_by_key(|(_, second)| second.began_at);
     let mut explained = 0;
     for (first, second) in again {
-        let fits = |kill: &Kill| kill.to >= first.began_at && kill.from <= second.began_at;
-        if let Some((_, room)) = left.iter_mut().find(|(kill, room)| *room > 0 && fits(kill)) {
+        let may_explain = |(kill, room): &&mut (&Kill, usize)| *room > 0 && fits(kill, (first, second));
+        if let Some((_, room)) = left.iter_mut().find(may_explain) {
             *room -= 1;
             explained += 1;
         } else {

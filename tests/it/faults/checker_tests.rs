@@ -175,6 +175,29 @@ fn an_unexplained_execution_is_seen() {
     assert_eq!(broken(|h| h.calls.insert(1, call("a", 1, Some(200)))), [Broken::RanAgain, Broken::WrongAttempts]);
 }
 
+/// What broke: the kill's call took the retry by hand as its reason, and left none for the call that was made by hand.
+#[test]
+fn a_refused_task_that_is_lost_and_then_retried_by_hand_is_explained() {
+    let lost_too = |h: &mut History| {
+        h.calls.insert(3, call("c", 2, Some(404)));
+        h.kills[0].most = 2;
+        h.tasks.get_mut("c").unwrap().tries = 3;
+        h.changes.retain(|change| change.task != "c");
+        let path = &["pending", "running", "pending", "running", "failed", "pending", "running", "failed"];
+        h.changes.extend(steps("c", path));
+        // The one that was lost, then the one by hand, long after the kill.
+        h.calls.iter_mut().filter(|call| call.session == "c").zip([3, 5, 20]).for_each(|(call, second)| {
+            call.began_at = at(second);
+        });
+    };
+    assert_eq!(broken(lost_too), []);
+    let never_lost = |h: &mut History| {
+        lost_too(h);
+        h.kills[0].most = 1;
+    };
+    assert_eq!(broken(never_lost), [Broken::RanAgain]);
+}
+
 #[test]
 fn a_task_that_never_ran_is_seen() {
     assert_eq!(broken(|h| h.calls.retain(|call| call.session != "a")), [Broken::NeverRan]);

@@ -158,10 +158,11 @@ impl Plan {
         Self { seed, nodes, tasks: work, intervals, once, faults }
     }
 
-    /// A run of plain tasks on one node that suffers one fault halfway.
-    pub(crate) fn with(tasks: usize, fault: Fault) -> Self {
-        let plan = Self::of(0, tasks);
-        Self { nodes: 1, faults: vec![Planned { after: tasks / 4, fault }], ..plan }
+    /// A run of plain tasks on one node that suffers one fault when it is well under way.
+    pub(crate) fn plain(tasks: usize, fault: Fault) -> Self {
+        let plain = Work { kind: Kind::Plain, cancel: false, retry: false, keyed: true, priority: 5 };
+        let faults = vec![Planned { after: tasks / 6, fault }];
+        Self { seed: 0, nodes: 1, tasks: vec![plain; tasks], intervals: Vec::new(), once: Vec::new(), faults }
     }
 }
 

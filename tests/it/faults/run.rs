@@ -26,24 +26,30 @@ struct Known {
     until: DateTime<Utc>,
 }
 
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) report: Report,
+    /// Whether each of its faults struck.
+    pub(crate) struck: Vec<bool>,
+}
+
 /// Carries a plan out; fails where a promise is broken.
-pub(crate) async fn run(plan: &Plan) -> Report {
+pub(crate) async fn run(plan: &Plan) -> Ran {
     println!("{plan}");
     let begun = Instant::now();
     let mut world = Box::pin(World::of(plan)).await;
     let workflow = world.nodes[0].workflow(&world.stage).await;
     let clients = world.clients.clone();
     let mut known = schedules(&world, plan, &workflow).await;
-    let (told, said) = tokio::join!(clients.work(plan, &workflow), world.suffer(plan));
-    for line in &said {
-        println!("  {line}");
-    }
+    let (told, suffered) = tokio::join!(clients.work(plan, &workflow), world.suffer(plan));
     end_schedules(&world, &mut known).await;
     settle(&mut world).await;
     let history = history(&world, told, known).await;
     let report = check(&history);
     println!(
-        "SEED={}: {} tasks, {} calls ({} again after a kill, {} after an answer), {} kills, {} changes, {:?}",
+        "{}\nSEED={}: {} tasks, {} calls ({} again after a kill, {} after an answer), {} kills, {} changes, {:?}",
+        suffered.iter().map(|suffered| format!("  {}", suffered.note)).collect::<Vec<_>>().join("\n"),
         plan.seed,
         history.tasks.len(),
         history.calls.len(),
@@ -61,7 +67,7 @@ pub(crate) async fn run(plan: &Plan) -> Report {
         broken.join("\n"),
         history.kills
     );
-    report
+    Ran { report, struck: suffered.iter().map(|suffered| suffered.struck).collect() }
 }
 
 async fn schedules(world: &World, plan: &Plan, workflow: &str) -> Vec<Known> {

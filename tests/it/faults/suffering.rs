@@ -36,27 +36,33 @@ enum Repair {
     Point(Point, How, Instant),
 }
 
+/// What came of a fault.
+#[derive(Debug)]
+pub(crate) struct Suffered {
+    /// Whether it struck; a point may not be passed for a while.
+    pub(crate) struck: bool,
+    /// For people.
+    pub(crate) note: String,
+}
+
 impl World {
     /// Carries out a plan's faults; says what came of each.
-    pub(crate) async fn suffer(&mut self, plan: &Plan) -> Vec<String> {
-        let mut said = Vec::new();
+    pub(crate) async fn suffer(&mut self, plan: &Plan) -> Vec<Suffered> {
+        let mut suffered = Vec::new();
         for Planned { after, fault } in &plan.faults {
             self.until_finished(*after).await;
             let begun = Instant::now();
-            let note = match fault {
-                Fault::Strike(strike) => {
-                    let repair = self.strike(*strike).await;
-                    self.repair(repair).await
-                }
+            let repair = match fault {
+                Fault::Strike(strike) => self.strike(*strike).await,
                 Fault::Outage(outage, time, meanwhile) => {
-                    let time = Duration::from_millis(*time);
-                    let repair = self.out_of_order(*outage, time, *meanwhile).await;
-                    self.repair(repair).await
+                    self.out_of_order(*outage, Duration::from_millis(*time), *meanwhile).await
                 }
             };
-            said.push(format!("{fault:?} took {:?}{note}", begun.elapsed()));
+            let struck = self.repair(repair).await;
+            let not = if struck { "" } else { "; it was not passed" };
+            suffered.push(Suffered { struck, note: format!("{fault:?} took {:?}{not}", begun.elapsed()) });
         }
-        said
+        suffered
     }
 
     async fn until_finished(&mut self, count: usize) {
@@ -101,25 +107,23 @@ impl World {
         Repair::Nothing
     }
 
-    async fn repair(&mut self, repair: Repair) -> String {
+    /// Puts right what a strike has left; whether it struck at all.
+    async fn repair(&mut self, repair: Repair) -> bool {
         match repair {
-            Repair::Nothing => String::new(),
+            Repair::Nothing => true,
             Repair::Relaunch(who) => {
-                let status = self.nodes[who].wait_exit(EXIT).await;
+                self.nodes[who].wait_exit(EXIT).await;
                 self.relaunch(who).await;
-                format!("; the service had ended with {status}")
+                true
             }
             Repair::Point(point, how, armed_at) => self.after_point(point, how, armed_at).await,
         }
     }
 
-    async fn after_point(&mut self, point: Point, how: How, armed_at: Instant) -> String {
-        let passed = tokio::time::timeout(
-            PASSING,
-            until("it strikes", PASSING * 2, async || self.has_struck(point).then_some(())),
-        );
-        if passed.await.is_err() && self.disarm(point) {
-            return "; it was not passed".to_owned();
+    async fn after_point(&mut self, point: Point, how: How, armed_at: Instant) -> bool {
+        let struck = until("it strikes", PASSING * 2, async || self.has_struck(point).then_some(()));
+        if tokio::time::timeout(PASSING, struck).await.is_err() && self.disarm(point) {
+            return false;
         }
         if point.is_in_child() {
             if how == How::Hang {
@@ -131,18 +135,14 @@ impl World {
                 .await;
             }
             self.died_since(armed_at, THREADS);
-            return String::new();
+            return true;
         }
         let died = async || (0..self.nodes.len()).find(|node| !is_alive(self.nodes[*node].pid()));
         let who = until("the service dies", EXIT, died).await;
         self.died_since(armed_at, SLOTS);
-        self.repair_dead(who).await
-    }
-
-    async fn repair_dead(&mut self, who: usize) -> String {
-        let status = self.nodes[who].wait_exit(EXIT).await;
+        self.nodes[who].wait_exit(EXIT).await;
         self.relaunch(who).await;
-        format!("; the service had ended with {status}")
+        true
     }
 
     async fn out_of_order(&mut self, outage: Outage, time: Duration, meanwhile: Option<Strike>) -> Repair {
@@ -206,10 +206,16 @@ impl World {
                 self.stage.servers.postgres().start_again().await.expect("it comes back");
             }
             Outage::PostgresReadOnly => {
-                let undo = "SET default_transaction_read_only = off;
-                            ALTER DATABASE spark RESET default_transaction_read_only";
-                self.sql(undo).await;
-                self.sql(TERMINATE).await;
+                let client = connect(&self.stage.servers.database_url).await;
+                let undo = [
+                    "SET default_transaction_read_only = off",
+                    "ALTER DATABASE spark RESET default_transaction_read_only",
+                    TERMINATE,
+                ];
+                // One by one: a transaction that began as read-only stays so.
+                for sql in undo {
+                    client.batch_execute(sql).await.expect("done");
+                }
             }
             _ => {}
         }
