@@ -160,9 +160,17 @@ impl Plan {
 
     /// A run of plain tasks on one node that suffers one fault when it is well under way.
     pub(crate) fn plain(tasks: usize, fault: Fault) -> Self {
-        let plain = Work { kind: Kind::Plain, cancel: false, retry: false, keyed: true, priority: 5 };
+        let plain =
+            |number| Work { kind: Kind::Plain, cancel: false, retry: false, keyed: number % 2 == 0, priority: 5 };
         let faults = vec![Planned { after: tasks / 6, fault }];
-        Self { seed: 0, nodes: 1, tasks: vec![plain; tasks], intervals: Vec::new(), once: Vec::new(), faults }
+        Self {
+            seed: 0,
+            nodes: 1,
+            tasks: (0..tasks).map(plain).collect(),
+            intervals: Vec::new(),
+            once: Vec::new(),
+            faults,
+        }
     }
 }
 
