@@ -149,7 +149,7 @@ impl Plan {
         let nodes = 1 + dice.below(2);
         let work = (0..tasks).map(|_| work(&mut dice)).collect();
         let intervals = (0..1 + dice.below(3)).map(|_| 1 + dice.below(3) as i64).collect();
-        let once = (0..2 + dice.below(4)).map(|_| 500 + dice.below(9_000) as i64).collect();
+        let once = (0..2 + dice.below(4)).map(|_| 3_000 + dice.below(9_000) as i64).collect();
         // The first strikes early, the last while there is still work left.
         let count = 5 + dice.below(4);
         let mut moments: Vec<usize> = (0..count).map(|_| tasks / 20 + dice.below(tasks * 8 / 10)).collect();

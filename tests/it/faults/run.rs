@@ -72,11 +72,12 @@ pub(crate) async fn run(plan: &Plan) -> Ran {
 
 async fn schedules(world: &World, plan: &Plan, workflow: &str) -> Vec<Known> {
     let mut known = Vec::new();
-    let every = plan.intervals.iter().map(|seconds| (Some(TimeDelta::seconds(*seconds)), format!("{seconds}s")));
-    let now = clock::now();
-    let once = plan.once.iter().map(|ms| (None, (now + TimeDelta::milliseconds(*ms)).to_rfc3339()));
-    for (every, expr) in every.chain(once) {
-        let kind = if every.is_some() { "interval" } else { "one-time" };
+    let every = plan.intervals.iter().map(|seconds| (Some(TimeDelta::seconds(*seconds)), 0));
+    for (every, later) in every.chain(plan.once.iter().map(|ms| (None, *ms))) {
+        let (kind, expr) = match every {
+            Some(every) => ("interval", format!("{}s", every.num_seconds())),
+            None => ("one-time", (clock::now() + TimeDelta::milliseconds(later)).to_rfc3339()),
+        };
         let rule = json!({
             "workflow_id": workflow, "schedule_type": kind, "schedule_expr": expr, "input_value": "tick",
             "missed_policy": "all",
