@@ -103,6 +103,8 @@ pub(crate) enum Outage {
     RedisStalled,
     RedisSlow,
     RedisDeaf,
+    /// One answer in some is lost; what was asked is done.
+    RedisForgetful,
     RedisRefusing,
     /// Stopped as its service is.
     PostgresDown,
@@ -112,6 +114,7 @@ pub(crate) enum Outage {
     PostgresStalled,
     PostgresSlow,
     PostgresDeaf,
+    PostgresForgetful,
     PostgresRefusing,
     /// Every write is an error.
     PostgresReadOnly,

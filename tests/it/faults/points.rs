@@ -2,7 +2,7 @@
 
 use automagik_spark::fault::Point;
 
-use super::plan::{Fault, How, Kind, Plan, Strike, Work};
+use super::plan::{Fault, How, Kind, Outage, Plan, Strike, Work};
 use super::run::run;
 use crate::lifecycle::among_others;
 
@@ -73,4 +73,21 @@ fn a_process_is_killed_at_every_point() {
 #[tokio::test]
 async fn a_child_that_hangs_with_an_answer_is_killed_and_loses_nothing() {
     fails_at(Point::AfterSourceAnswer, How::Hang).await;
+}
+
+/// The statement is carried out and its answer lost, again and again: submits, claims, outcomes, pops.
+async fn answers_are_lost(outage: Outage) {
+    let _machine = among_others().await;
+    let ran = Box::pin(run(&Plan::plain(400, Fault::Outage(outage, 2_500, None)))).await;
+    assert_eq!(ran.report.by_kills, 0, "nothing was killed, so nothing runs again");
+}
+
+#[tokio::test]
+async fn a_postgres_whose_answers_are_lost_runs_nothing_twice() {
+    answers_are_lost(Outage::PostgresForgetful).await;
+}
+
+#[tokio::test]
+async fn a_redis_whose_answers_are_lost_loses_nothing() {
+    answers_are_lost(Outage::RedisForgetful).await;
 }

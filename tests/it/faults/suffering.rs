@@ -26,6 +26,8 @@ const EXIT: Duration = Duration::from_secs(90);
 /// What the source had not yet noted of a call when its caller died.
 const NOTING: Duration = Duration::from_secs(1);
 const DELAY: Duration = Duration::from_millis(40);
+/// One answer in so many is lost.
+const FORGETS: u64 = 9;
 const FINISHED: &str = "SELECT count(*) FROM tasks WHERE status IN ('completed', 'failed', 'cancelled')";
 
 /// What is left to do when a strike is over.
@@ -158,6 +160,8 @@ impl World {
             Outage::RedisStalled => self.redis.set(Traffic::Stall),
             Outage::RedisSlow => self.redis.set(Traffic::Delay(DELAY)),
             Outage::RedisDeaf => self.redis.set(Traffic::LoseAnswers),
+            Outage::RedisForgetful => self.redis.set(Traffic::LoseSome(FORGETS)),
+            Outage::PostgresForgetful => self.postgres.set(Traffic::LoseSome(FORGETS)),
             Outage::RedisRefusing => {
                 self.redis.set(Traffic::Refuse);
                 self.redis.reset();
