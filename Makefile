@@ -30,6 +30,12 @@ test-alerts: ## bring about what each alert is for, with a real Prometheus: need
 	@scripts/setup.sh prometheus
 	cargo test --locked --test it alerts::provoked -- --ignored --nocapture
 
+SEEDS ?= 10
+TASKS ?= 1000
+faults: setup ## attack the guarantees: SEEDS=100 random runs of 1000 tasks each, or one with SEED=n
+	SPARK_FAULT_TASKS=$(TASKS) $(if $(SEED),SPARK_FAULT_SEED=$(SEED),SPARK_FAULT_SEEDS=$(SEEDS)) \
+		cargo test --locked --test it no_fault_loses_or_doubles_a_task -- --nocapture
+
 check: format audit unit clippy test docs ## what CI wants: format, dependencies, unit, lints, tests, documentation
 
 format: ## is every file formatted?

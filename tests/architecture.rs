@@ -34,8 +34,10 @@ const TABLE: &[(&str, &[&str])] = &[
 const TABLE_OF_FILES: &[(&str, &[&str])] = &[("cli/db.rs", &["store"]), ("cli/error.rs", &["store"])];
 
 /// Test files that may sleep, each with its reason.
-const SLEEPERS: &[(&str, &str)] =
-    &[("it/harness/proxy.rs", "a proxy that delays what passes waits a given time; no test waits for it")];
+const SLEEPERS: &[(&str, &str)] = &[
+    ("it/faults/suffering.rs", "an outage lasts a given time; no test waits by it"),
+    ("it/harness/proxy.rs", "a proxy that delays what passes waits a given time; no test waits by it"),
+];
 
 const LONGEST_FILE: usize = 400;
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "models", "manager", "misc"];

@@ -51,6 +51,7 @@ impl Dispatch {
 
     /// Brings a task on its way that was stored by other means.
     fn stored(&self, task: &NewTask) {
+        fault::pass(Point::AfterSubmitStored);
         self.inner.events.publish([task.into()]);
         if task.pending_at <= clock::now() {
             self.feed([task.pending()]);

@@ -10,6 +10,7 @@ mod browser;
 mod cli;
 mod discovery;
 mod events;
+mod faults;
 mod harness;
 mod hive;
 mod janitor;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +24,8 @@ pub(crate) enum Traffic {
     Refuse,
     /// Requests arrive; in the place of an answer the connection ends.
     LoseAnswers,
+    /// The same, of one answer in so many: connections are made, and what is asked over them is done.
+    LoseSome(u64),
 }
 
 /// A proxy on loopback with a thread of its own. Ends, with its connections, when dropped.
@@ -36,6 +39,8 @@ pub(crate) struct Proxy {
 
 struct Shared {
     traffic: watch::Sender<Traffic>,
+    /// Answers that came by.
+    answers: AtomicU64,
     /// How often connections were broken, and whether the last time by a reset.
     broken: watch::Sender<(u64, bool)>,
 }
@@ -43,8 +48,11 @@ struct Shared {
 impl Proxy {
     /// A proxy before the server on this port, which need not run.
     pub(crate) fn start(target: u16) -> Self {
-        let shared =
-            Arc::new(Shared { traffic: watch::Sender::new(Traffic::Pass), broken: watch::Sender::new((0, false)) });
+        let shared = Arc::new(Shared {
+            traffic: watch::Sender::new(Traffic::Pass),
+            answers: AtomicU64::new(0),
+            broken: watch::Sender::new((0, false)),
+        });
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         listener.set_nonblocking(true).expect("it is ours");
         let port = listener.local_addr().expect("bound").port();
@@ -107,8 +115,8 @@ async fn connection(mut client: TcpStream, target: u16, shared: Arc<Shared>) {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         tokio::select! {
-            _ended = pump(from_client, to_server, shared.traffic.subscribe(), false) => false,
-            _ended = pump(from_server, to_client, shared.traffic.subscribe(), true) => false,
+            _ended = pump(from_client, to_server, &shared, false) => false,
+            _ended = pump(from_server, to_client, &shared, true) => false,
             _ = broken.changed() => broken.borrow().1,
         }
     };
@@ -118,12 +126,8 @@ async fn connection(mut client: TcpStream, target: u16, shared: Arc<Shared>) {
     }
 }
 
-async fn pump(
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-    mut traffic: watch::Receiver<Traffic>,
-    is_answer: bool,
-) -> io::Result<()> {
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, is_answer: bool) -> io::Result<()> {
+    let mut traffic = shared.traffic.subscribe();
     let mut piece = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut piece).await?;
@@ -134,6 +138,11 @@ async fn pump(
         let now = *traffic.wait_for(|traffic| *traffic != Traffic::Stall).await.map_err(io::Error::other)?;
         match now {
             Traffic::LoseAnswers if is_answer => return Ok(()),
+            Traffic::LoseSome(one_in) if is_answer => {
+                if shared.answers.fetch_add(1, Ordering::Relaxed) % one_in == one_in - 1 {
+                    return Ok(());
+                }
+            }
             Traffic::Delay(time) => tokio::time::sleep(time).await,
             _ => {}
         }
@@ -148,7 +157,7 @@ fn reset(stream: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
