@@ -14,4 +14,6 @@ pub mod monitor;
 pub mod pool;
 pub mod post;
 pub mod process;
+pub mod retention;
+pub mod statistics;
 pub mod supervisor;

@@ -32,6 +32,11 @@ struct PoolLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeletedLabel {
+    what: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QueueLabel {
     queue: String,
 }
@@ -90,6 +95,11 @@ fn registry(dispatch: &Dispatch) -> Registry {
     }
     registry.register("batches", "Batches of the hot path", batches);
     registry.register("batch_items", "Rows and ids in the batches of the hot path", items);
+    let deleted = Family::<DeletedLabel, Counter>::default();
+    for (what, count) in stats.deleted.read() {
+        deleted.get_or_create(&DeletedLabel { what }).inc_by(count);
+    }
+    registry.register("retention_deleted", "Rows that were old and are deleted", deleted);
     let paused = Family::<QueueLabel, Gauge>::default();
     for queue in dispatch.paused().borrow().iter() {
         paused.get_or_create(&QueueLabel { queue: queue.to_string() }).set(1);
