@@ -16,7 +16,7 @@ async fn old_tasks_are_deleted_by_status_in_batches_and_their_figures_stay() {
     first.run_many(&workflow, 20).await;
     stage.until_all_completed(20, SOON).await;
     until("all is added up", SOON, async || {
-        let left = stage.count("SELECT count(*) FROM statistic_deltas").await;
+        let left = stage.count("SELECT count(*) FROM statistic_ends").await;
         let told = stage.count("SELECT coalesce(sum(n), 0)::int8 FROM statistics WHERE figure = 'task'").await;
         ((left, told) == (0, 20)).then_some(())
     })
