@@ -16,4 +16,6 @@ pub mod monitor;
 pub mod pool;
 pub mod post;
 pub mod process;
+pub mod retention;
+pub mod statistics;
 pub mod supervisor;

@@ -3,7 +3,9 @@
 pub mod attempts;
 pub mod by_label;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
@@ -60,6 +62,24 @@ impl ScheduleStats {
     }
 }
 
+/// Rows that retention has deleted, by what they were.
+#[derive(Debug, Default)]
+pub struct Deleted {
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Deleted {
+    /// Counts more of them; none is worth a place, too.
+    pub fn add(&self, what: &'static str, count: u64) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += count;
+    }
+
+    /// How many so far.
+    pub fn read(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The counts.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -75,4 +95,6 @@ pub struct Stats {
     pub attempts: AttemptStats,
     /// Schedules.
     pub schedules: ScheduleStats,
+    /// What retention has deleted.
+    pub deleted: Deleted,
 }

@@ -37,6 +37,7 @@ pub mod source;
 pub mod source_body;
 mod sse;
 pub mod state;
+pub mod stats;
 mod summary;
 pub mod task;
 pub mod task_log;
@@ -222,6 +223,7 @@ fn operations(config: &mut ServiceConfig) {
     config
         .service(resource("/workers", "GET").route(get().to(worker::workers)))
         .service(resource("/workers/history", "GET").route(get().to(worker::history)))
+        .service(resource("/stats", "GET").route(get().to(stats::show)))
         .service(resource("/pools", "GET").route(get().to(pool::list)))
         .service(resource("/pools/{name}", "PATCH").route(web::patch().to(pool::patch)))
         .service(resource("/queues", "GET").route(get().to(queue::list)))

@@ -69,6 +69,7 @@ const RULES: &[Rule] = &[
     // What runs and waits.
     quiet("GET", "/api/v1/workers", Read),
     quiet("GET", "/api/v1/workers/history", Read),
+    quiet("GET", "/api/v1/stats", Read),
     quiet("GET", "/api/v1/pools", Read),
     logged("PATCH", "/api/v1/pools/{name}", Admin, "pool.resize"),
     quiet("GET", "/api/v1/queues", Read),

@@ -25,7 +25,7 @@ use crate::actors::executor::ExecutorParts;
 use crate::actors::gateway::HttpGateway;
 use crate::actors::process::{ChildCommand, Spawner};
 use crate::actors::supervisor::Supervisor;
-use crate::actors::{beat, doorkeeper, heartbeat, janitor, monitor};
+use crate::actors::{beat, doorkeeper, heartbeat, janitor, monitor, retention, statistics};
 use crate::config::{Config, Role};
 use crate::dispatch::Dispatch;
 use crate::dispatch::health::Phase;
@@ -54,10 +54,8 @@ pub struct Node {
     supervisors: Vec<Part<Supervisor>>,
     beat: Option<Part<Duty>>,
     gateway: Option<Part<HttpGateway>>,
-    doorkeeper: Part<Duty>,
-    janitor: Part<Duty>,
-    monitor: Part<Duty>,
-    heartbeat: Part<Duty>,
+    /// What lasts until everything else has ended.
+    duties: Vec<Part<Duty>>,
     stop: options::StopOptions,
 }
 
@@ -144,13 +142,17 @@ impl Node {
         });
         let janitor = Part::duty("janitor", |stop| janitor::run(options::janitor(config), dispatch.clone(), stop));
         let doorkeeper = Part::duty("doorkeeper", |stop| doorkeeper::run(dispatch.clone(), stop));
+        let retention =
+            Part::duty("retention", |stop| retention::run(options::retention(config), dispatch.clone(), stop));
+        let statistics = Part::duty("statistics", |stop| statistics::run(dispatch.clone(), stop));
         let heartbeat = Part::duty("heartbeat", |stop| {
             heartbeat::run(options::heartbeat(config), row.clone(), lease, dispatch.clone(), stop)
         });
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let gateway = listener.map(|listener| start_gateway(config, &dispatch, &runtime, listener)).transpose()?;
         let stop = options::stop(config);
-        Ok(Self { dispatch, row, address, supervisors, beat, gateway, doorkeeper, janitor, monitor, heartbeat, stop })
+        let duties = vec![doorkeeper, janitor, retention, statistics, monitor, heartbeat];
+        Ok(Self { dispatch, row, address, supervisors, beat, gateway, duties, stop })
     }
 
     /// Where the API listens; none where this node has no API.

@@ -10,9 +10,10 @@ use crate::actors::beat::BeatOptions;
 use crate::actors::executor::{ExecutorOptions, TimeLimits};
 use crate::actors::heartbeat::HeartbeatOptions;
 use crate::actors::intake::IntakeOptions;
-use crate::actors::janitor::{JanitorOptions, Retention};
+use crate::actors::janitor::JanitorOptions;
 use crate::actors::monitor::MonitorOptions;
 use crate::actors::pool::PoolLimits;
+use crate::actors::retention::RetentionOptions;
 use crate::actors::supervisor::{PoolShape, SupervisorOptions};
 use crate::child::frames::StartChild;
 use crate::config::{Config, PoolConfig, Role};
@@ -23,11 +24,13 @@ use crate::domain::circuit::CircuitOptions;
 use crate::domain::input::Input;
 use crate::domain::restart::RestartOptions;
 use crate::domain::retry::RetryOptions;
+use crate::domain::task::TaskStatus;
 use crate::http::ApiOptions;
 use crate::mailbox::MailboxOptions;
 use crate::sources::HttpOptions;
 use crate::store::PoolOptions;
 use crate::store::beat::FireOptions;
+use crate::store::retention::Old;
 
 /// Longest time for a connection to a source to open.
 const SOURCE_CONNECT: Duration = Duration::from_secs(5);
@@ -185,13 +188,20 @@ pub(super) fn janitor(config: &Config) -> JanitorOptions {
         mailboxes_every: config.janitor.sweep,
         pending_grace: config.janitor.pending_grace,
         forget_nodes_after: config.node.lease * 10,
-        retention: Retention {
-            completed: config.janitor.completed,
-            failed: config.janitor.failed,
-            skips: config.janitor.skips,
-            audit: config.janitor.audit,
-        },
     }
+}
+
+pub(super) fn retention(config: &Config) -> RetentionOptions {
+    let janitor = &config.janitor;
+    let kept = [
+        (Old::Tasks(TaskStatus::Completed), janitor.completed),
+        (Old::Tasks(TaskStatus::Failed), janitor.failed),
+        (Old::Tasks(TaskStatus::Cancelled), janitor.cancelled),
+        (Old::Skips, janitor.skips),
+        (Old::Audit, janitor.audit),
+        (Old::Statistics, janitor.statistics),
+    ];
+    RetentionOptions { kept: kept.into_iter().filter_map(|(old, age)| Some((old, age?))).collect() }
 }
 
 pub(super) fn monitor(config: &Config) -> MonitorOptions {

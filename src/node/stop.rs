@@ -78,9 +78,7 @@ impl Node {
         parts.extend(self.supervisors.iter().map(|part| part.ended().boxed_local()));
         parts.extend(self.beat.iter().map(|part| part.ended().boxed_local()));
         parts.extend(self.gateway.iter().map(|part| part.ended().boxed_local()));
-        for part in [&self.doorkeeper, &self.janitor, &self.monitor, &self.heartbeat] {
-            parts.push(part.ended().boxed_local());
-        }
+        parts.extend(self.duties.iter().map(|part| part.ended().boxed_local()));
         parts.next().await.unwrap_or_default()
     }
 
@@ -113,7 +111,7 @@ impl Node {
             tell(&gateway.address, CloseGateway);
             gateway.ended_before(pace.end(self.stop.http_drain + Duration::from_secs(1), HURRIED)).await;
         }
-        let duties = [&self.doorkeeper, &self.janitor, &self.monitor, &self.heartbeat].map(|part| pace.finish(part));
+        let duties = self.duties.iter().map(|part| pace.finish(part));
         futures_util::future::join_all(duties).await;
         // Without its row the node counts as dead at once, and what it left running is taken over.
         let forgetting = self.dispatch.store().forget_nodes(vec![self.row.id]);

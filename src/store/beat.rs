@@ -6,10 +6,13 @@
 pub(super) mod fire;
 mod row;
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::tally::tally_cancelled;
 use super::{Error, Store};
 use crate::domain::ids::{ScheduleId, TaskId};
 use crate::domain::input::Input;
@@ -96,9 +99,11 @@ const RELEASE_HELD: &str = "
     RETURNING tasks.id, tasks.queue, tasks.priority, tasks.pending_at";
 
 /// Tasks that have not started in time. The note is lost where the schedule is gone, and nobody could read it.
-const EXPIRE: &str = "
+static EXPIRE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
     WITH late AS MATERIALIZED (
-        SELECT id, schedule_id, scheduled_for FROM tasks
+        SELECT id, schedule_id, scheduled_for, status, workflow_id, queue, started_at FROM tasks
         WHERE status = 'pending' AND tries = 0 AND expires_at <= $1
         ORDER BY expires_at LIMIT $2
         FOR UPDATE SKIP LOCKED
@@ -110,10 +115,15 @@ const EXPIRE: &str = "
         SELECT schedule_id, scheduled_for, $4, $1 FROM late
         WHERE scheduled_for IS NOT NULL AND EXISTS (SELECT FROM schedules WHERE schedules.id = late.schedule_id)
         ON CONFLICT (schedule_id, scheduled_for) DO NOTHING
+    ), tallied AS (
+        {}
     )
     UPDATE tasks SET status = 'cancelled', finished_at = $1, updated_at = $1, error = $3
     FROM late WHERE tasks.id = late.id AND tasks.status = 'pending'
-    RETURNING tasks.id";
+    RETURNING tasks.id",
+        tally_cancelled("late", "$1::timestamptz")
+    )
+});
 
 const EXPIRED: &str = "The task had not started within the expires_s of its schedule and was called off.";
 
@@ -171,7 +181,7 @@ impl Store {
                 (&EXPIRED as _, Type::TEXT),
                 (&reason as _, Type::TEXT),
             ];
-            let rows = connection.query_typed(EXPIRE, &params).await?;
+            let rows = connection.query_typed(&EXPIRE, &params).await?;
             Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
         })
         .await

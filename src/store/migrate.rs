@@ -31,7 +31,7 @@ const FORMER_V3: &str =
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
                      workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes, api_keys, \
-                     audit, paused_queues, gates";
+                     audit, paused_queues, gates, statistic_ends, statistics";
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

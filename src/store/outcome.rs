@@ -1,11 +1,13 @@
 //! Storing how attempts ended.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use super::claim::Attempt;
+use super::tally::tally;
 use super::{Error, Store};
 use crate::domain::attempt::AttemptStatus;
 use crate::domain::circuit::Signal;
@@ -44,7 +46,9 @@ impl AttemptEnd {
 ///
 /// `expected` keeps the planner from the partial index of running tasks: it thinks them few, and would read through all
 /// that have ended since the last vacuum. Each row is looked up by its key instead.
-const STORE: &str = "
+static STORE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
 WITH ended AS MATERIALIZED (
     SELECT *, 'running' AS expected FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
                          $8::int4[], $9::int4[], $10::text[], $11::text[], $12::text[], $13::bool[],
@@ -60,14 +64,18 @@ WITH ended AS MATERIALIZED (
         updated_at = e.finished_at
     FROM ended e
     WHERE t.id = e.id AND t.status = e.expected AND t.tries = e.attempt
-    RETURNING t.id
+    RETURNING e.id, e.attempt, e.status, e.attempt_status, e.code, e.attempt_error, e.outcome_unknown, e.node_id,
+              e.started_at, e.finished_at, t.workflow_id, t.queue, t.pending_at
+), tallied AS (
+    {}
 )
 INSERT INTO task_attempts (task_id, attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at)
-SELECT e.id, e.attempt, e.attempt_status, e.code, e.attempt_error, e.outcome_unknown, e.node_id, e.started_at,
-       e.finished_at
-FROM ended e JOIN moved m ON m.id = e.id
+SELECT id, attempt, attempt_status, code, attempt_error, outcome_unknown, node_id, started_at, finished_at FROM moved
 ON CONFLICT (task_id, attempt) DO NOTHING
-RETURNING task_id";
+RETURNING task_id",
+        tally("moved")
+    )
+});
 
 impl Store {
     /// Stores the ends of attempts in one statement: task and history together. Returns the tasks that were still
@@ -100,7 +108,7 @@ impl Store {
             let nodes: Vec<_> = ends.iter().map(|end| end.node.0).collect();
             let rows = connection
                 .query_typed(
-                    STORE,
+                    &STORE,
                     &[
                         (&ids, Type::UUID_ARRAY),
                         (&attempts, Type::INT4_ARRAY),

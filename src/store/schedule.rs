@@ -7,6 +7,7 @@ use tokio_postgres::{Row, Transaction};
 
 use super::beat::FireOptions;
 use super::beat::fire::fire_resumed;
+use super::tally::tally_cancelled;
 use super::{Error, Store, page, pool};
 use crate::domain::clock;
 use crate::domain::id_prefix::IdPrefix;
@@ -293,9 +294,12 @@ impl Store {
 /// Cancels what waits of a schedule that is paused now, and notes whose occurrence that was. A task that somebody holds
 /// is being started or called off in this moment; waiting for it here, with the schedule locked, could be a deadlock.
 async fn call_off(transaction: &Transaction<'_>, id: ScheduleId, now: DateTime<Utc>) -> Result<Vec<TaskId>, Error> {
-    let sql = "WITH old AS MATERIALIZED (
-            SELECT id, status, scheduled_for FROM tasks
+    let tallied = tally_cancelled("old", "$2::timestamptz");
+    let sql = format!(
+        "WITH old AS MATERIALIZED (
+            SELECT id, status, scheduled_for, workflow_id, queue, started_at FROM tasks
              WHERE schedule_id = $1 AND status IN ('pending', 'retrying') FOR UPDATE SKIP LOCKED),
+        tallied AS ({tallied}),
         noted AS (
             INSERT INTO task_logs (id, task_id, level, message, created_at)
             SELECT gen_random_uuid(), id, 'info', 'Called off while it was ' || status || ': its schedule was paused.', $2
@@ -306,10 +310,11 @@ async fn call_off(transaction: &Transaction<'_>, id: ScheduleId, now: DateTime<U
             ON CONFLICT (schedule_id, scheduled_for) DO UPDATE SET reason = excluded.reason)
         UPDATE tasks t SET status = 'cancelled', finished_at = $2, updated_at = $2, next_retry_at = NULL
           FROM old WHERE t.id = old.id AND t.status = old.status
-        RETURNING t.id";
+        RETURNING t.id"
+    );
     let reason = SkipReason::CalledOff.as_str();
     let params = [(&id.0 as _, Type::UUID), (&now as _, Type::TIMESTAMPTZ), (&reason as _, Type::TEXT)];
-    let rows = transaction.query_typed(sql, &params).await?;
+    let rows = transaction.query_typed(&sql, &params).await?;
     Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
 }
 

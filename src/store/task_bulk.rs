@@ -30,7 +30,7 @@ pub struct Removed {
 }
 
 /// The rows that are still as they were seen; parameters 2 and 3 are ids and statuses.
-const AS_SEEN: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at
+const AS_SEEN: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at, t.workflow_id, t.queue
     FROM unnest($2::uuid[], $3::text[]) AS seen (id, status) JOIN tasks t ON t.id = seen.id AND t.status = seen.status
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED";
 

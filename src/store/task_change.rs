@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::tally::tally_cancelled;
 use super::task_read::{COLUMNS, TaskRecord};
 use super::{Error, Store, pool};
 use crate::domain::clock;
@@ -39,7 +40,8 @@ pub struct Repended {
 }
 
 /// One task, held until the statement ends; parameter 2 is its id.
-const ONE: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at FROM tasks t WHERE t.id = $2 FOR UPDATE";
+const ONE: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at, t.workflow_id, t.queue
+    FROM tasks t WHERE t.id = $2 FOR UPDATE";
 
 // Both statements name the states that they leave where they take the locks. The update itself must not name them again:
 // it looks rows up as they were when the statement began, and one that moved on while its lock was waited for would be
@@ -48,8 +50,10 @@ const ONE: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at FROM 
 /// Calls off those of the tasks that `old` selects that have not ended, at the time that is parameter 1. What nothing
 /// else tells of goes into the log.
 pub(super) fn cancel(old: &str, returning: &str) -> String {
+    let tallied = tally_cancelled("old", "$1::timestamptz");
     format!(
         "WITH old AS MATERIALIZED (SELECT * FROM ({old}) AS held WHERE status IN ('pending', 'retrying', 'running')),
+        tallied AS ({tallied}),
         ended AS (
             INSERT INTO task_attempts
                 (task_id, attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at)

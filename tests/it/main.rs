@@ -24,4 +24,5 @@ mod pools;
 mod recovery;
 mod schedule_times;
 mod simulate;
+mod statistics;
 mod tls;

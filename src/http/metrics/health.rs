@@ -58,4 +58,6 @@ pub(super) fn hot_path(registry: &mut Registry, dispatch: &Dispatch) {
     counters(registry, "batches", "Batches of the hot path", batches);
     let items = counts.iter().map(|(labels, (_, items))| (labels.clone(), *items as f64));
     counters(registry, "batch_items", "Rows and ids in the batches of the hot path", items);
+    let deleted = stats.deleted.read().into_iter().map(|(what, count)| (vec![("what", what.to_owned())], count as f64));
+    counters(registry, "retention_deleted", "Rows that were old and are deleted", deleted);
 }

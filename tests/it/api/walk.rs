@@ -57,6 +57,8 @@ impl Walk {
                 };
                 Value::Object(object.into_iter().map(steady).collect::<Map<_, _>>())
             }
+            // The points of a chart are one as the other.
+            Value::Array(items) if items.len() > 50 => json!([self.steady(items[0].clone())]),
             Value::Array(items) => items.into_iter().map(|item| self.steady(item)).collect(),
             Value::String(text) if Uuid::parse_str(&text).is_ok() && text != simulate::FLOW_ID => "[id]".into(),
             Value::String(text) if text.starts_with("spk_") => "[key]".into(),
@@ -138,6 +140,8 @@ async fn every_operation_answers_as_the_contract_says() {
     walk.get("/api/v1/workers").await;
     walk.get("/api/v1/workers/history").await;
     walk.get("/api/v1/pools").await;
+    // Of a queue without tasks: what a minute holds depends on when it begins.
+    walk.get("/api/v1/stats?window=hour&by=workflow&queue=none").await;
     walk.act("/api/v1/queues/low_priority/pause").await;
     walk.get("/api/v1/queues").await;
     walk.act("/api/v1/queues/low_priority/resume").await;
