@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what Spark's build, tests and `automagik-spark dev` need and this machine lacks: PostgreSQL, Redis (or
-# Valkey), setpriv, a C compiler; with the argument `browser` also Chromium, in which tests open pages. Debian and
-# Ubuntu. The packages' own servers are not started by it; whoever does not want them after the next boot either says
-# `systemctl disable postgresql redis-server`.
+# Valkey), setpriv, a C compiler; and what the arguments name: `browser` Chromium, in which tests open pages, `prometheus`
+# Prometheus, with which tests try the alerts, `systemd` systemd-analyze, which checks the unit, `fuzz` a C++ compiler for
+# the fuzz targets. Debian and Ubuntu. The packages' own servers are not started by it; whoever does not want them after
+# the next boot either says `systemctl disable postgresql redis-server`.
 set -euo pipefail
 
 policy=/usr/sbin/policy-rc.d
@@ -25,9 +26,15 @@ has redis-server || has valkey-server || missing+=(redis-server)
 has setpriv || missing+=(util-linux)
 has cc || missing+=(gcc libc6-dev)
 has pkg-config || missing+=(pkg-config)
-if [ "${1:-}" = browser ]; then
-    has chromium || has chromium-browser || has google-chrome || has google-chrome-stable || missing+=(chromium)
-fi
+for wanted in "$@"; do
+    case $wanted in
+    browser) has chromium || has chromium-browser || has google-chrome || has google-chrome-stable || missing+=(chromium) ;;
+    prometheus) has prometheus && has promtool || missing+=(prometheus) ;;
+    systemd) has systemd-analyze || missing+=(systemd) ;;
+    fuzz) has c++ || missing+=(g++) ;;
+    *) say "there is nothing called $wanted to install; known are browser, prometheus, systemd and fuzz" >&2; exit 2 ;;
+    esac
+done
 
 if ! has cargo; then
     say "cargo is not on the PATH: install Rust first, see https://rustup.rs" >&2

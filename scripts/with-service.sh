@@ -3,8 +3,10 @@
 #
 #   scripts/with-service.sh COMMAND...
 #
-# The command finds AUTOMAGIK_SPARK_REMOTE_URL, AUTOMAGIK_SPARK_API_KEY, SPARK (the program), SOURCE_URL, SOURCE_KEY and FLOW_ID.
-# The service has the source, the flow as a workflow, a task and a schedule. SPARK_PORT fixes its port.
+# The command finds AUTOMAGIK_SPARK_REMOTE_URL, AUTOMAGIK_SPARK_API_KEY, SPARK (the program), SERVICE_PID, SOURCE_URL,
+# SOURCE_KEY and FLOW_ID.
+# The service has the source, the flow as a workflow, a task and a schedule. SPARK_PORT fixes its port, SPARK_PROFILE chooses
+# its profile, FLOW_LATENCY says how long a run takes.
 set -euo pipefail
 
 SPARK=${SPARK:-$(cd "$(dirname "$0")/.." && pwd)/target/debug/automagik-spark}
@@ -45,14 +47,15 @@ address_in() {
 
 export SPARK SOURCE_KEY=source-key FLOW_ID=51a7e000-0000-4000-8000-000000000001
 cd "$directory"
-"$SPARK" simulate --latency 20ms --api-key "$SOURCE_KEY" >simulate.log 2>&1 </dev/null &
+"$SPARK" simulate --latency "${FLOW_LATENCY:-20ms}" --api-key "$SOURCE_KEY" >simulate.log 2>&1 </dev/null &
 pids+=($!)
 SOURCE_URL=$(address_in simulate.log $!)
-"$SPARK" dev --port "${SPARK_PORT:-0}" >service.log 2>&1 </dev/null &
+"$SPARK" dev --profile "${SPARK_PROFILE:-small}" --port "${SPARK_PORT:-0}" >service.log 2>&1 </dev/null &
 pids+=($!)
-AUTOMAGIK_SPARK_REMOTE_URL=$(address_in service.log $!)
+SERVICE_PID=$!
+AUTOMAGIK_SPARK_REMOTE_URL=$(address_in service.log "$SERVICE_PID")
 AUTOMAGIK_SPARK_API_KEY=$(cat .spark/api.key)
-export SOURCE_URL AUTOMAGIK_SPARK_REMOTE_URL AUTOMAGIK_SPARK_API_KEY
+export SERVICE_PID SOURCE_URL AUTOMAGIK_SPARK_REMOTE_URL AUTOMAGIK_SPARK_API_KEY
 
 {
     "$SPARK" sources add --name flow --type langflow --url "$SOURCE_URL" -o json --api-key "$SOURCE_KEY"

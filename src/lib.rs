@@ -8,6 +8,9 @@ pub mod config;
 pub mod dev;
 pub mod dispatch;
 pub mod domain;
+pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod mailbox;
 pub mod node;

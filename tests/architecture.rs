@@ -16,23 +16,28 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("shutdown", &["config", "domain"]),
-    ("actors", &["dispatch", "store", "mailbox", "child", "sources", "domain"]),
+    ("actors", &["dispatch", "store", "mailbox", "child", "sources", "fault", "domain"]),
     ("http", &["dispatch", "store", "sources", "domain"]),
-    ("dispatch", &["store", "mailbox", "domain"]),
-    ("child", &["sources", "domain"]),
-    ("store", &["domain"]),
+    ("dispatch", &["store", "mailbox", "fault", "domain"]),
+    ("child", &["sources", "fault", "domain"]),
+    ("store", &["fault", "domain"]),
     ("mailbox", &["domain"]),
     ("sources", &["domain"]),
     ("config", &["domain"]),
     ("dev", &["domain"]),
     ("simulate", &["domain"]),
+    ("fault", &[]),
     ("domain", &[]),
+    ("fuzz", &["child", "config", "http", "sources", "domain"]),
 ];
 /// Single files that may use more than their module: migrations need no running service, and their errors are shown.
 const TABLE_OF_FILES: &[(&str, &[&str])] = &[("cli/db.rs", &["store"]), ("cli/error.rs", &["store"])];
 
 /// Test files that may sleep, each with its reason.
-const SLEEPERS: &[(&str, &str)] = &[];
+const SLEEPERS: &[(&str, &str)] = &[
+    ("it/faults/suffering.rs", "an outage lasts a given time; no test waits by it"),
+    ("it/harness/proxy.rs", "a proxy that delays what passes waits a given time; no test waits by it"),
+];
 
 const LONGEST_FILE: usize = 400;
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "models", "manager", "misc"];

@@ -3,15 +3,21 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatch;
 use crate::domain::clock;
+use crate::fault::{self, Point};
 use crate::store;
 use crate::store::beat::FireOptions;
 
 /// How often a round that waits says that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
+/// How long a round says that it lives while PostgreSQL answers. Each of its few statements has a limit of its own; one
+/// that takes longer than this is stuck in a fault of ours.
+const LONGEST_ROUND: Duration = Duration::from_secs(120);
 
 /// How beat works.
 #[derive(Clone, Debug)]
@@ -51,14 +57,23 @@ pub async fn run(options: BeatOptions, dispatch: Dispatch, stop: CancellationTok
     }
 }
 
-/// Says that beat is alive for as long as a round takes: one that waits for a PostgreSQL that hangs is not stuck.
+/// Says that beat is alive while a round goes on: one that waits for a PostgreSQL that is away is not stuck, and neither
+/// is one that takes long, but not for ever.
 async fn alive<T>(dispatch: &Dispatch, round: impl Future<Output = T>) -> T {
     let mut round = std::pin::pin!(round);
     let mut ticks = tokio::time::interval(SIGN_OF_LIFE);
+    let mut since = Instant::now();
     loop {
         tokio::select! {
             done = &mut round => return done,
-            _ = ticks.tick() => dispatch.health().set_beat_at(clock::now()),
+            _ = ticks.tick() => {
+                if !dispatch.health().database_ok() {
+                    since = Instant::now();
+                }
+                if since.elapsed() < LONGEST_ROUND {
+                    dispatch.health().set_beat_at(clock::now());
+                }
+            }
         }
     }
 }
@@ -89,12 +104,19 @@ async fn round(
     let mut next = store.next_due(now).await?;
     if next.is_some_and(|next| next <= now) {
         let fired = store.fire_due(now, options.fire.clone()).await?;
+        dispatch.stats().schedules.fired(&fired.occurrences, fired.skipped, clock::now());
+        if !fired.made.is_empty() {
+            fault::pass(Point::AfterFire);
+        }
         for (schedule, reason) in &fired.broken {
             log::error!("schedule {schedule} is paused, for it can't be read: {reason}");
         }
         dispatch.events().publish_by_id(fired.made).await;
         dispatch.feed(fired.tasks);
         let retries = store.release_due_retries(now, options.batch).await?;
+        if !retries.is_empty() {
+            fault::pass(Point::AfterRetriesReleased);
+        }
         let expired = store.expire_tasks(now, options.batch).await?;
         let did_something = fired.more || fired.schedules > 0 || !retries.is_empty() || !expired.is_empty();
         dispatch.events().publish_by_id(expired).await;

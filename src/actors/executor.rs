@@ -19,11 +19,15 @@ use crate::dispatch::claim::Job;
 use crate::dispatch::{Abort, Dispatch};
 use crate::domain::ids::ExecutorId;
 use crate::domain::outcome::{Failure, Lost, Outcome};
+use crate::domain::plural::plural;
 use crate::domain::retry::HARD_TIME_LIMIT;
 use crate::store::claim::Attempt;
 
 /// How often deadlines are looked at.
 const DEADLINE_CHECK: Duration = Duration::from_millis(250);
+
+/// How long a child may take to end an attempt that is called off. One that needs longer does nothing else either.
+const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Limits of an executor.
 #[derive(Clone, Debug)]
@@ -137,7 +141,10 @@ impl Executor {
     fn check_deadlines(&mut self) {
         let now = Instant::now();
         if self.active.attempts.values().any(|active| active.deadline <= now) {
-            log::warn!("executor {}: an attempt passed its hard time limit; its child is killed", self.id);
+            log::warn!(
+                "executor {}: an attempt passed its hard time limit, or did not end when it was cancelled; its child is killed",
+                self.id
+            );
             self.kill(Killed::HardLimit);
         }
     }
@@ -153,9 +160,11 @@ impl Executor {
                 )
                 .outcome_unknown(),
             ),
-            Some(Killed::HardLimit) => {
-                lost("neighbour_killed", "Another attempt in the same child passed its hard time limit.".to_owned())
-            }
+            Some(Killed::HardLimit) => lost(
+                "neighbour_killed",
+                "Another attempt in the same child passed its hard time limit, or did not end when it was cancelled."
+                    .to_owned(),
+            ),
             Some(Killed::Memory) => lost(
                 "memory_wall",
                 "The child passed twice its memory ceiling (max_memory_per_child_kb) and was killed.".to_owned(),
@@ -228,9 +237,17 @@ impl Handler<Cancel> for Executor {
     type Result = ();
 
     fn handle(&mut self, Cancel(abort): Cancel, _: &mut Self::Context) {
-        let counts_no_more = |key: &&AttemptKey| key.task == abort.task && key.number <= abort.up_to_attempt;
-        for key in self.active.attempts.keys().filter(counts_no_more) {
-            self.say(&ToChild::Cancel(*key));
+        let latest = Instant::now() + CANCEL_LIMIT;
+        let mut called_off = Vec::new();
+        for (key, active) in &mut self.active.attempts {
+            if key.task == abort.task && key.number <= abort.up_to_attempt {
+                // Being told again, by the janitor, gives no more time.
+                active.deadline = active.deadline.min(latest);
+                called_off.push(*key);
+            }
+        }
+        for key in called_off {
+            self.say(&ToChild::Cancel(key));
         }
     }
 }
@@ -316,9 +333,12 @@ impl Handler<ChildEnded> for Executor {
     fn handle(&mut self, ended: ChildEnded, ctx: &mut Self::Context) {
         let now = Instant::now();
         let attempts = std::mem::take(&mut self.active.attempts);
-        if !attempts.is_empty() {
+        if !attempts.is_empty() || !self.guard.is(Exit::Retired) {
             let (id, count, status) = (self.id, attempts.len(), &ended.status);
-            log::warn!("executor {id}: the child ended with {count} attempts running ({status})");
+            log::warn!(
+                "executor {id}: the child ended with {} running ({status})",
+                plural(count, "attempt", "attempts")
+            );
         }
         for active in attempts.into_values() {
             let outcome = self.outcome_without_child(&active, now, &ended.status);

@@ -18,15 +18,22 @@ pub struct HeartbeatOptions {
     pub lease: Duration,
 }
 
+/// How long after a beat that did not get through the next one is tried: while others wait for the lease to run out, a
+/// node that is back says so soon.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// Beats until it is stopped, over a connection of its own: a pool that is used up must not cost the lease.
 pub async fn run(options: HeartbeatOptions, node: NodeRow, store: Store, dispatch: Dispatch, stop: CancellationToken) {
+    let mut wait = options.every;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(options.every) => {}
+            () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => return,
         }
+        wait = options.every;
         if let Err(error) = beat(options, node.clone(), &store, &dispatch).await {
             log::warn!("the heartbeat did not reach PostgreSQL: {error}");
+            wait = wait.min(AFTER_FAILURE);
         }
     }
 }

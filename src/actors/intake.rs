@@ -11,9 +11,9 @@ use super::given::Given;
 use super::post::{ask, tell};
 use super::supervisor::{Arrived, IntakeEnded, Supervisor};
 use crate::dispatch::Dispatch;
-use crate::dispatch::pause::PausedQueues;
 use crate::domain::ids::TaskId;
-use crate::domain::queue::QueueName;
+use crate::domain::turns::{ServedQueues, Turns};
+use crate::fault::{self, Point};
 use crate::mailbox::Taken;
 
 /// How tasks are taken in.
@@ -43,8 +43,8 @@ pub struct Room {
 pub struct Told {
     /// The room; nothing once the pool drains.
     pub room: watch::Receiver<Option<Room>>,
-    /// The queues to take from, in order.
-    pub queues: watch::Receiver<Vec<QueueName>>,
+    /// The queues to take from.
+    pub queues: watch::Receiver<ServedQueues>,
 }
 
 /// The supervisor answers at once unless its arbiter is stuck, which the watchdog notices first.
@@ -52,6 +52,8 @@ const HAND_OVER_LIMIT: Duration = Duration::from_secs(60);
 /// How long the mailboxes are waited for while others of the pool's queues are paused: none is left waiting for longer
 /// when it goes on.
 const PAUSED_BLOCK: Duration = Duration::from_millis(250);
+/// How often it is looked whether a database that was known to be away is back.
+const AWAY_LOOK: Duration = Duration::from_millis(50);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -72,6 +74,7 @@ impl Drop for TellEnd {
 
 async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervisor: &Addr<Supervisor>) {
     let Told { mut room, mut queues } = told;
+    let mut turns = Turns::new(queues.borrow_and_update().clone());
     let mut paused = dispatch.paused();
     let mut taker = dispatch.mailbox().taker();
     let (mut redis, mut postgres) = (Trouble::of("Redis"), Trouble::of("PostgreSQL"));
@@ -84,8 +87,12 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             // another size.
             _ = room.wait_for(|room| room.is_none_or(|room| room.slots != slots)) => continue,
         }
-        let all = queues.borrow_and_update().clone();
-        let open = without(&all, &paused.borrow_and_update());
+        let served = queues.borrow_and_update().clone();
+        if served != *turns.served() {
+            turns = Turns::new(served);
+        }
+        let known = paused.borrow_and_update().clone();
+        let open = turns.order(|queue| !known.contains(queue));
         if open.is_empty() {
             tokio::select! {
                 _ = paused.changed() => {}
@@ -94,7 +101,16 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             }
             continue;
         }
-        let block = if open.len() < all.len() { options.block.min(PAUSED_BLOCK) } else { options.block };
+        if !dispatch.health().database_ok() {
+            // What is taken out and can't be claimed would be kept from other nodes, which may reach the database.
+            tokio::select! {
+                () = tokio::time::sleep(AWAY_LOOK) => {}
+                _ = room.wait_for(Option::is_none) => {}
+            }
+            continue;
+        }
+        let block =
+            if open.len() < turns.served().names.len() { options.block.min(PAUSED_BLOCK) } else { options.block };
         let has_free = || {
             let unstored = dispatch.in_flight().len_of(&options.pool);
             room.borrow().map_or(0, |room| room.free.min(room.slots.saturating_sub(unstored)))
@@ -102,6 +118,7 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
         let taken = match taker.take(&open, block, has_free).await {
             Ok(taken) => {
                 redis.is_over();
+                turns.took(&open, taken.iter().map(|taken| &taken.queue));
                 taken
             }
             Err(error) => {
@@ -117,6 +134,7 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             }
             continue;
         }
+        fault::pass(Point::AfterTake);
         if room.borrow().is_none_or(|room| room.free == 0) {
             // The pool drains or has become smaller, or a child has crashed: others may have them.
             put_back(&dispatch, taken).await;
@@ -141,10 +159,6 @@ async fn take_in(options: IntakeOptions, told: Told, dispatch: Dispatch, supervi
             }
         }
     }
-}
-
-fn without(queues: &[QueueName], paused: &PausedQueues) -> Vec<QueueName> {
-    queues.iter().filter(|queue| !paused.contains(*queue)).cloned().collect()
 }
 
 /// What could not be claimed has been called off or runs already. Unless its queue was paused a moment ago, perhaps on

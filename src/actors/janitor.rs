@@ -5,9 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Dispatch, Error};
-use crate::domain::clock;
-use crate::domain::task::TaskStatus;
-use crate::store::idempotency::KEY_LIFETIME;
+use crate::domain::plural::plural;
 
 /// How often the janitor looks.
 #[derive(Clone, Copy, Debug)]
@@ -20,43 +18,19 @@ pub struct JanitorOptions {
     pub pending_grace: Duration,
     /// How long after its lease a dead node's row is kept.
     pub forget_nodes_after: Duration,
-    /// What is kept how long.
-    pub retention: Retention,
 }
-
-/// What is kept how long; none is for ever.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Completed tasks.
-    pub completed: Option<Duration>,
-    /// Failed and cancelled tasks.
-    pub failed: Option<Duration>,
-    /// Notes on skipped occurrences.
-    pub skips: Option<Duration>,
-    /// Rows of the audit trail.
-    pub audit: Option<Duration>,
-}
-
-/// Time between two looks for what is old.
-const RETENTION_EVERY: Duration = Duration::from_secs(60);
-/// Tasks that one statement deletes: few enough to be over in milliseconds.
-const RETENTION_BATCH: i64 = 500;
-/// Such statements in a row: the janitor's other duties wait meanwhile.
-const RETENTION_BATCHES: usize = 20;
 
 /// Sweeps until it is stopped.
 pub async fn run(options: JanitorOptions, dispatch: Dispatch, stop: CancellationToken) {
     let mut attempts = tokio::time::interval(options.attempts_every);
     let mut mailboxes = tokio::time::interval(options.mailboxes_every);
-    let mut retention = tokio::time::interval(RETENTION_EVERY);
-    for interval in [&mut attempts, &mut mailboxes, &mut retention] {
+    for interval in [&mut attempts, &mut mailboxes] {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     loop {
         let swept = tokio::select! {
             _ = attempts.tick() => sweep_attempts(&options, &dispatch).await,
             _ = mailboxes.tick() => sweep_mailboxes(&options, &dispatch).await,
-            _ = retention.tick() => delete_old(&options.retention, &dispatch, &stop).await,
             () = stop.cancelled() => return,
         };
         if let Err(error) = swept {
@@ -69,11 +43,14 @@ async fn sweep_attempts(options: &JanitorOptions, dispatch: &Dispatch) -> Result
     dispatch.refresh_pauses().await?;
     let taken_over = dispatch.take_over_abandoned().await?;
     if taken_over > 0 {
-        log::warn!("{taken_over} attempts of dead nodes are given back");
+        log::warn!("{} given back", plural(taken_over, "attempt of a dead node is", "attempts of dead nodes are"));
     }
     let unknown = dispatch.give_back_unknown().await?;
     if unknown > 0 {
-        log::warn!("{unknown} attempts whose claim was lost are given back");
+        log::warn!(
+            "{} given back",
+            plural(unknown, "attempt whose claim was lost is", "attempts whose claim was lost are")
+        );
     }
     for (task, attempt) in dispatch.overtaken().await? {
         dispatch.abort(task, attempt);
@@ -84,33 +61,9 @@ async fn sweep_attempts(options: &JanitorOptions, dispatch: &Dispatch) -> Result
 async fn sweep_mailboxes(options: &JanitorOptions, dispatch: &Dispatch) -> Result<(), Error> {
     let fed = dispatch.refeed_missing(options.pending_grace).await?;
     if fed > 0 {
-        log::warn!("{fed} pending tasks were missing in their mailboxes and are fed again");
-    }
-    Ok(())
-}
-
-async fn delete_old(retention: &Retention, dispatch: &Dispatch, stop: &CancellationToken) -> Result<(), Error> {
-    let kept: [(Option<Duration>, &'static [TaskStatus]); 2] = [
-        (retention.completed, &[TaskStatus::Completed]),
-        (retention.failed, &[TaskStatus::Failed, TaskStatus::Cancelled]),
-    ];
-    let store = dispatch.store();
-    for (age, statuses) in kept {
-        let Some(age) = age else { continue };
-        let before = clock::now() - age;
-        for _ in 0..RETENTION_BATCHES {
-            let deleted = store.delete_finished(statuses, before, RETENTION_BATCH).await?;
-            if stop.is_cancelled() || deleted < RETENTION_BATCH.unsigned_abs() {
-                break;
-            }
-        }
-    }
-    store.delete_idempotency_keys(clock::now() - KEY_LIFETIME).await?;
-    if let Some(age) = retention.skips {
-        store.delete_skips(clock::now() - age).await?;
-    }
-    if let Some(age) = retention.audit {
-        store.delete_audit(clock::now() - age).await?;
+        let one = "pending task was missing in its mailbox and is fed again";
+        let more = "pending tasks were missing in their mailboxes and are fed again";
+        log::warn!("{}", plural(fed, one, more));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The actors: each does what a pure part or a use case decides.
 
 pub mod beat;
+pub mod doorkeeper;
 pub mod duty;
 pub mod executor;
 pub mod exit;
@@ -10,8 +11,11 @@ pub mod heartbeat;
 pub mod intake;
 pub mod janitor;
 mod link;
+mod measure;
 pub mod monitor;
 pub mod pool;
 pub mod post;
 pub mod process;
+pub mod retention;
+pub mod statistics;
 pub mod supervisor;

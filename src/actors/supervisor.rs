@@ -19,7 +19,7 @@ use super::post::tell;
 use crate::dispatch::Abort;
 use crate::domain::clock;
 use crate::domain::ids::ExecutorId;
-use crate::domain::queue::QueueName;
+use crate::domain::turns::ServedQueues;
 
 pub use reshape::{PoolShape, Reshape};
 
@@ -49,7 +49,7 @@ pub struct Supervisor {
     /// Slots, for the intake; nothing once the pool drains.
     room: watch::Sender<Option<Room>>,
     /// Queues, for the intake.
-    queues: watch::Sender<Vec<QueueName>>,
+    queues: watch::Sender<ServedQueues>,
     draining: bool,
     drained: bool,
     intake_ended: bool,

@@ -4,6 +4,7 @@ use crate::child::frames::RunAttempt;
 use crate::domain::adapter::Adapters;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::SOFT_TIME_LIMIT;
+use crate::fault::{self, Point};
 use crate::sources::{self, HttpClient, RunRequest};
 
 /// Runs an attempt within its soft limit.
@@ -21,8 +22,12 @@ pub(super) async fn run(attempt: RunAttempt, http: HttpClient, adapters: Adapter
         input_component: attempt.input_component,
         output_component: attempt.output_component,
     };
+    fault::pass(Point::BeforeCall);
     match tokio::time::timeout(limit, source.run(&request)).await {
-        Ok(outcome) => outcome,
+        Ok(outcome) => {
+            fault::pass(Point::AfterSourceAnswer);
+            outcome
+        }
         Err(_) => Outcome::Failed(
             Failure::transient(
                 SOFT_TIME_LIMIT,

@@ -91,7 +91,8 @@ pub(super) fn run(out: &Output, command: Command) -> Result<(), Error> {
             if out.is_json() {
                 return out.text(&format!("{:#}", json!({ "current": current, "needed": needed })));
             }
-            let current = current.map_or_else(|| "none".to_owned(), |version| version.to_string());
+            let none = || "none; `db upgrade` makes the tables, or takes a Python service's over".to_owned();
+            let current = current.map_or_else(none, |version| version.to_string());
             out.fields(&[("current", current), ("needed", needed.to_string())])
         }
         Command::Changes(args) => changes(out, &args),
@@ -225,6 +226,8 @@ fn options(args: &DatabaseArgs) -> Result<PoolOptions, Error> {
         url,
         max_size: 1,
         acquire_timeout: Duration::from_secs(10),
+        // Somebody watches it, and a large database may take its time.
+        statement_timeout: Duration::from_secs(3600),
         recycle: Duration::from_secs(3600),
         pre_ping: false,
     })

@@ -16,8 +16,10 @@ mod environment;
 mod error;
 mod event_stream;
 mod follow;
+mod inspect;
 mod json_text;
 mod keys;
+mod limits;
 mod load_test;
 mod occurrences;
 mod output;
@@ -41,6 +43,8 @@ mod task_filter;
 mod task_view;
 mod tasks;
 mod telemetry;
+mod tls_args;
+mod tune;
 mod watch;
 mod worker;
 mod workflows;
@@ -122,6 +126,8 @@ enum Command {
     /// What the configuration comes to on this machine
     #[command(subcommand)]
     Config(config::Command),
+    /// How large PostgreSQL, PgBouncer, Redis and the machine should be, and whether they are
+    Tune(tune::TuneArgs),
     /// A server on loopback that behaves like LangFlow, to test with
     Simulate(simulate::SimulateArgs),
     /// What Spark reports about its use
@@ -225,6 +231,7 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Db(command) => db::run(&out, command),
         Command::Config(command) => config::run(&out, command),
+        Command::Tune(args) => tune::run(&out, &args),
         Command::Simulate(args) => simulate::run(&out, &args),
         Command::Telemetry(command) => telemetry::run(&out, command),
         Command::Completions(args) => completions::run(&out, args, invoked_as),

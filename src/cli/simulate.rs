@@ -50,6 +50,7 @@ pub(super) fn run(out: &Output, args: &SimulateArgs) -> Result<(), Error> {
         answer_bytes: args.answer_bytes.unwrap_or(0),
         api_key: args.api_key.clone().unwrap_or_default(),
         workers: 1,
+        keep_calls: false,
     };
     block_on(async {
         let signals = StopSignals::listen()?;

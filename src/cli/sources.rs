@@ -1,13 +1,15 @@
 //! `sources`: servers that hold workflows.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::client::Answer;
 use super::connection::{Remote, ServiceRemote, secret};
+use super::limits::{self, LimitArgs};
 use super::render::{field, relative, short_ids, time};
 use super::run_agent::RunAgentArgs;
 use super::table::Column::{Drop, Keep, Shrink};
+use super::tls_args::TlsArgs;
 use super::{Error, Session, resolve, run_agent, submit};
 use crate::domain::clock::now;
 use crate::domain::source::{Secret, SourceKind};
@@ -21,6 +23,8 @@ pub(super) enum Command {
     List(ListArgs),
     /// Change what is given; a new url or key is tried first
     Update(UpdateArgs),
+    /// Call a source again at once that is left alone after failures
+    Resume(ResumeArgs),
     /// Remove a source with its workflows, schedules and tasks
     Delete(DeleteArgs),
     /// Run an agent of a source at once, and wait for its answer
@@ -50,6 +54,10 @@ pub(super) struct AddArgs {
     /// active or inactive
     #[arg(short, long)]
     status: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// Which sources to list.
@@ -88,6 +96,19 @@ pub(super) struct UpdateArgs {
     /// active or inactive
     #[arg(id = "new_status", short = 's', long = "status", value_name = "STATUS")]
     status: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// Which source to call again.
+#[derive(Args, Debug)]
+pub(super) struct ResumeArgs {
+    /// The source: its id, a beginning of it, its name or its url
+    source: String,
+    #[command(flatten)]
+    remote: ServiceRemote,
 }
 
 /// Which source to delete.
@@ -114,6 +135,7 @@ impl Command {
     pub(super) fn remote(&self) -> Remote {
         match self {
             Self::List(ListArgs { remote, .. })
+            | Self::Resume(ResumeArgs { remote, .. })
             | Self::Delete(DeleteArgs { remote, .. })
             | Self::Adapters(AdaptersArgs { remote }) => remote.remote(),
             Self::RunAgent(args) => args.remote(),
@@ -133,6 +155,10 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
             Ok(())
         }
         Command::Update(args) => update(session, args).await,
+        Command::Resume(args) => {
+            let id = resolve::id(&session.client, &resolve::SOURCE, &args.source).await?;
+            show(session, &session.client.post(&["sources", &id, "resume"]).send().await?, true)
+        }
         Command::Delete(args) => delete(session, args).await,
         Command::RunAgent(args) => run_agent::run(session, args).await,
         Command::Adapters(_) => adapters(session).await,
@@ -141,13 +167,16 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
 
 async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
     let key = read_key(args.api_key)?;
-    let body = fields([
+    let mut body = fields([
         ("source_type", Some(args.kind.as_str().to_owned())),
         ("adapter", args.adapter),
         ("url", Some(args.url.clone())),
         ("name", args.name),
         ("api_key", key),
     ]);
+    args.tls.add_to(&mut body)?;
+    args.limits.add_to(&mut body);
+    let body = Value::Object(body);
     let mut answer = match session.client.post(&["sources"]).json(&body).send().await {
         // As the Python CLI does, so that a script that sets things up may run again.
         Err(Error::Refused { code: Some(code), .. }) if code == "source_duplicate" => {
@@ -161,13 +190,13 @@ async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
     // A new source is active; any other state is a change of it.
     if let Some(status) = args.status.filter(|status| *status != field(&answer.value, "status")) {
         let id = field(&answer.value, "id");
-        answer = session.client.patch(&["sources", &id]).json(&fields([("status", Some(status))])).send().await?;
+        answer = session.client.patch(&["sources", &id]).json(&json!({ "status": status })).send().await?;
     }
     show(session, &answer, true)
 }
 
 async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
-    let body = fields([
+    let mut body = fields([
         ("name", args.name),
         ("source_type", args.kind.map(|kind| kind.as_str().to_owned())),
         ("adapter", args.adapter),
@@ -175,12 +204,15 @@ async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
         ("api_key", read_key(args.api_key)?),
         ("status", args.status),
     ]);
-    if body.as_object().is_some_and(Map::is_empty) {
-        let message = "nothing to change is given; say --name, --type, --adapter, --url, --api-key or --status";
+    args.tls.add_to(&mut body)?;
+    args.limits.add_to(&mut body);
+    if body.is_empty() {
+        let message = "nothing to change is given; say --name, --type, --adapter, --url, --api-key, --tls-ca, \
+                       --tls-verify, --status, --max-concurrency or --rate";
         return Err(Error::Usage(message.to_owned()));
     }
     let id = resolve::id(&session.client, &resolve::SOURCE, &args.source).await?;
-    show(session, &session.client.patch(&["sources", &id]).json(&body).send().await?, true)
+    show(session, &session.client.patch(&["sources", &id]).json(&Value::Object(body)).send().await?, true)
 }
 
 async fn delete(session: &Session, args: DeleteArgs) -> Result<(), Error> {
@@ -227,14 +259,38 @@ fn show(session: &Session, answer: &Answer, is_one: bool) -> Result<(), Error> {
             field(source, "name"),
             kind(source),
             field(source, "url"),
-            field(source, "status"),
+            status(source),
+            limits::shown(source),
             version(&source["version_info"]),
             relative(time(source, "created_at"), now),
         ]
     });
-    let columns =
-        [Keep("ID"), Shrink("NAME"), Keep("TYPE"), Shrink("URL"), Keep("STATUS"), Drop("VERSION"), Drop("CREATED")];
-    session.out.rows(&columns, rows.collect(), "no sources; `automagik-spark sources add` adds one")
+    let columns = [
+        Keep("ID"),
+        Shrink("NAME"),
+        Keep("TYPE"),
+        Shrink("URL"),
+        Keep("STATUS"),
+        Drop("LIMITS"),
+        Drop("VERSION"),
+        Drop("CREATED"),
+    ];
+    session.out.rows(&columns, rows.collect(), "no sources; `automagik-spark sources add` adds one")?;
+    for source in sources.iter().filter(|source| source["tls_verify"] == false) {
+        session.out.say(&format!(
+            "warning: {} is believed without a look at its certificate (tls_verify is false)",
+            field(source, "url")
+        ));
+    }
+    Ok(())
+}
+
+/// Its status, and whether it is left alone for now.
+fn status(source: &Value) -> String {
+    match (field(source, "status"), field(&source["circuit"], "state").as_str()) {
+        (status, "" | "closed") => status,
+        (status, _) => format!("{status} (left alone)"),
+    }
 }
 
 /// What it is, with its adapter where it has one.
@@ -253,7 +309,7 @@ fn read_key(key: Option<Secret>) -> Result<Option<String>, Error> {
     key.map(|key| submit::read_input(key.expose())).transpose()
 }
 
-fn fields<const N: usize>(fields: [(&str, Option<String>); N]) -> Value {
+fn fields<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Value> {
     let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))));
-    Value::Object(given.collect::<Map<_, _>>())
+    given.collect()
 }

@@ -14,6 +14,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::connection::Remote;
+use super::inspect;
 use super::output::Output;
 use super::render::{field, first_field, relative, time};
 use super::scale::{self, ScaleArgs};
@@ -28,6 +29,9 @@ pub(super) enum Command {
     Here(Here),
     /// Every worker with its pool, load and memory
     Status,
+    /// What runs, what waits, what comes later, and how the pools are doing
+    #[command(subcommand)]
+    Inspect(inspect::Command),
     /// Give a pool of the node that answers another size while it runs
     Scale(ScaleArgs),
 }
@@ -69,6 +73,7 @@ pub(super) fn run(out: Output, remote: &Remote, debug: bool, command: Command) -
     match command {
         Command::Here(here) => here.run(&out, debug, remote),
         Command::Status => with_service(remote, out, async |session| status(&session).await),
+        Command::Inspect(command) => with_service(remote, out, async |session| inspect::run(&session, command).await),
         Command::Scale(args) => with_service(remote, out, async |session| scale::run(&session, args).await),
     }
 }

@@ -1,9 +1,10 @@
 //! `workflows`: flows of sources that Spark knows.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::client::Answer;
+use super::limits::{self, LimitArgs};
 use super::progress::Progress;
 use super::render::{field, relative, short_ids, shorten, time};
 use super::submit::SubmitArgs;
@@ -20,6 +21,8 @@ pub(super) enum Command {
     Sync(SyncArgs),
     /// Ask for a run, and print the task
     Run(SubmitArgs),
+    /// Change what is given: limits, and what is done where the outcome of an attempt is unknown
+    Update(UpdateArgs),
     /// Remove a workflow with its tasks and schedules
     Delete(DeleteArgs),
 }
@@ -70,6 +73,18 @@ pub(super) struct SyncArgs {
     page_size: u32,
 }
 
+/// What to change of a workflow.
+#[derive(Args, Debug)]
+pub(super) struct UpdateArgs {
+    /// The workflow: its id, a beginning of it, or its name
+    workflow: String,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Where it is unknown whether an attempt ran: retry, fail, or source for what its source's policy says
+    #[arg(long, value_name = "POLICY", value_parser = ["retry", "fail", "source"])]
+    unknown_policy: Option<String>,
+}
+
 /// Which workflow to delete.
 #[derive(Args, Debug)]
 pub(super) struct DeleteArgs {
@@ -83,12 +98,28 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
         Command::Sync(args) if args.all || !args.flow_ids.is_empty() => sync(session, &args).await,
         Command::Sync(args) => remote_flows(session, args).await,
         Command::Run(args) => submit::run(session, args).await,
+        Command::Update(args) => update(session, args).await,
         Command::Delete(args) => {
             let id = resolve::id(&session.client, &resolve::WORKFLOW, &args.workflow).await?;
             let answer = session.client.delete(&["workflows", &id]).send().await?;
             session.out.done(&answer, &format!("workflow {id} is deleted"))
         }
     }
+}
+
+async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
+    let mut body = Map::new();
+    args.limits.add_to(&mut body);
+    if let Some(policy) = args.unknown_policy {
+        body.insert("unknown_policy".to_owned(), Some(policy).filter(|policy| policy != "source").into());
+    }
+    if body.is_empty() {
+        let message = "nothing to change is given; say --max-concurrency, --rate or --unknown-policy";
+        return Err(Error::Usage(message.to_owned()));
+    }
+    let id = resolve::id(&session.client, &resolve::WORKFLOW, &args.workflow).await?;
+    let answer = session.client.patch(&["workflows", &id]).json(&Value::Object(body)).send().await?;
+    if session.out.is_json() { session.out.json(&answer) } else { show(session, &[answer.value], true) }
 }
 
 /// Brings the flows in one after another. One that can't be had does not keep the others away.
@@ -249,6 +280,7 @@ fn show(session: &Session, workflows: &[Value], is_one: bool) -> Result<(), Erro
             counts(workflow),
             field(workflow, "source"),
             field(workflow, "folder_name"),
+            limits::shown(workflow),
             relative(time(workflow, "updated_at"), now),
         ]
     });
@@ -259,6 +291,7 @@ fn show(session: &Session, workflows: &[Value], is_one: bool) -> Result<(), Erro
         Drop("TASKS (FAILED)"),
         Shrink("SOURCE"),
         Drop("FOLDER"),
+        Drop("LIMITS"),
         Drop("UPDATED"),
     ];
     session.out.rows(&columns, rows.collect(), "no workflows; `automagik-spark workflows sync` shows what there is")

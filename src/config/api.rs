@@ -20,6 +20,12 @@ pub struct ApiConfig {
     pub workers: usize,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// Most pending tasks at which more are accepted; 0 is no limit.
+    pub max_pending: u64,
+    /// The same for each queue.
+    pub max_pending_per_queue: u64,
+    /// Most open connections.
+    pub max_connections: usize,
     /// Most open event streams.
     pub max_streams: usize,
     /// Whether metrics need no key.
@@ -43,6 +49,9 @@ impl ApiConfig {
             cors_origins: cors_origins(reader),
             workers: usize::from(reader.whole::<u16>("api.workers", 1..=256)),
             max_body_bytes: reader.whole::<u32>("api.max_body_bytes", 1024..=1 << 30) as usize,
+            max_pending: reader.whole::<u64>("api.max_pending", 0..=u64::from(u32::MAX)),
+            max_pending_per_queue: reader.whole::<u64>("api.max_pending_per_queue", 0..=u64::from(u32::MAX)),
+            max_connections: reader.whole::<u32>("api.max_connections", 16..=1_000_000) as usize,
             max_streams: usize::from(reader.whole::<u16>("api.max_streams", 0..=50_000)),
             metrics_open: reader.flag("api.metrics_open"),
         }

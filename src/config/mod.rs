@@ -193,12 +193,7 @@ fn explain(reader: &Reader, pools: &[PoolConfig]) -> Vec<Explained> {
     lines.sort_by_key(|line| line.key.contains('.'));
     lines.extend(pools.iter().map(|pool| Explained {
         key: format!("pools.{}", pool.name),
-        value: format!(
-            "queues {}; {} workers of {} threads",
-            pool.queues.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            pool.workers,
-            pool.threads
-        ),
+        value: format!("queues {}; {} workers of {} threads", pool.queues, pool.workers, pool.threads),
         origin: reader.origin("pools").to_owned(),
     }));
     lines

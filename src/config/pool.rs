@@ -10,14 +10,15 @@ use super::read::Reader;
 use crate::domain::pool::{LEAST_CHILD_KB, THREADS, WORKERS};
 use crate::domain::queue::{DEFAULT_QUEUE, QueueName};
 use crate::domain::recycle::RecycleLimits;
+use crate::domain::turns::ServedQueues;
 
 /// A pool: a supervisor and its executors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
     /// Its name, unique, of the characters of a queue's name.
     pub name: String,
-    /// The queues it serves, first things first.
-    pub queues: Vec<QueueName>,
+    /// The queues it serves.
+    pub queues: ServedQueues,
     /// Child processes.
     pub workers: u32,
     /// Attempts that each runs at the same time.
@@ -31,6 +32,12 @@ pub struct PoolConfig {
     /// When the child of an attempt is killed.
     pub time_limit: Duration,
 }
+
+/// How much one queue may count beside another.
+const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=1_000;
+
+/// What a pool says of its queues.
+const SERVED: [&str; 3] = ["name", "queues", "weights"];
 
 /// What a pool may set for itself; the rest of its numbers are those of `[worker]`.
 const OWN: [&str; 7] = [
@@ -64,7 +71,7 @@ pub(super) fn read(reader: &mut Reader, works: bool) -> Vec<PoolConfig> {
         }
         pools.push(pool);
     }
-    if works && !pools.iter().flat_map(|pool| &pool.queues).any(|queue| queue.as_str() == DEFAULT_QUEUE) {
+    if works && !pools.iter().flat_map(|pool| &pool.queues.names).any(|queue| queue.as_str() == DEFAULT_QUEUE) {
         reader.warnings.push(format!(
             "no pool ({place}) serves the queue `{DEFAULT_QUEUE}`: tasks that name no queue wait for another node"
         ));
@@ -83,7 +90,8 @@ fn read_one(reader: &mut Reader, path: &str, place: &str) -> Option<PoolConfig> 
     if QueueName::new(name.as_str()).is_err() {
         reader.wrong(&name_key, "1 to 64 characters of a-z, A-Z, 0-9, '_', '-' and '.'");
     }
-    let queues = queues(reader, &queues_key);
+    let names = queues(reader, &queues_key);
+    let weights = weights(reader, &format!("{path}.weights"), names.len());
     let key = |reader: &Reader, name: &str| {
         let own = format!("{path}.{name}");
         if reader.values.contains_key(&own) { own } else { format!("worker.{name}") }
@@ -91,7 +99,7 @@ fn read_one(reader: &mut Reader, path: &str, place: &str) -> Option<PoolConfig> 
     let [workers, threads, prefetch, tasks, memory, soft, hard] = OWN.map(|name| key(reader, name));
     let pool = PoolConfig {
         name,
-        queues,
+        queues: ServedQueues { names, weights },
         workers: reader.whole(&workers, WORKERS),
         threads: reader.whole(&threads, THREADS),
         prefetch_multiplier: reader.whole(&prefetch, 1..=1),
@@ -122,10 +130,8 @@ fn check_keys(reader: &mut Reader, path: &str, place: &str) {
     let prefix = format!("{path}.");
     let written: Vec<String> =
         reader.values.keys().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned).collect();
-    for name in
-        written.iter().filter(|name| !["name", "queues"].contains(&name.as_str()) && !OWN.contains(&name.as_str()))
-    {
-        let hint = super::load::closest(name, OWN.into_iter().chain(["name", "queues"]));
+    for name in written.iter().filter(|name| !SERVED.contains(&name.as_str()) && !OWN.contains(&name.as_str())) {
+        let hint = super::load::closest(name, OWN.into_iter().chain(SERVED));
         let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
         add(reader, &format!("{prefix}{name}"), place, &format!("a pool has no such key{hint}"));
     }
@@ -150,4 +156,18 @@ fn queues(reader: &mut Reader, key: &str) -> Vec<QueueName> {
         reader.problem(key, "must name at least one queue");
     }
     queues
+}
+
+/// The share of each queue; none where the order is strict.
+fn weights(reader: &mut Reader, key: &str, queues: usize) -> Option<Vec<u32>> {
+    if !reader.values.contains_key(key) {
+        return None;
+    }
+    let weights: Option<Vec<u32>> = reader.list(key).iter().map(|text| text.parse().ok()).collect();
+    let weights = weights.filter(|weights| weights.iter().all(|weight| WEIGHTS.contains(weight)));
+    if weights.as_ref().is_none_or(|weights| weights.len() != queues) && reader.is_sound(&[key]) {
+        let (least, most) = (WEIGHTS.start(), WEIGHTS.end());
+        reader.problem(key, format!("must hold a whole number from {least} to {most} for each of the pool's queues"));
+    }
+    weights
 }

@@ -13,8 +13,10 @@ pub(super) type Layer = BTreeMap<String, Value>;
 /// # Errors
 /// What is wrong with its syntax and where, without the text itself: it may hold a password.
 pub(super) fn parse_toml(text: &str, origin: &str) -> Result<Layer, String> {
-    let table =
-        File::from_str(text, FileFormat::Toml).collect().map_err(|error| without_excerpt(&error.to_string()))?;
+    let table = File::from_str(text, FileFormat::Toml).collect().map_err(|error| {
+        let fault = without_excerpt(&error.to_string());
+        format!("{fault}; write name = \"text\", name = 5, name = true or name = [\"a\", \"b\"]")
+    })?;
     let mut layer = Layer::new();
     for (key, value) in table {
         flatten(&mut layer, key, value, origin);

@@ -18,6 +18,8 @@ pub struct DatabaseConfig {
     pub max_overflow: u32,
     /// How long a call waits for a connection.
     pub pool_timeout: Duration,
+    /// How long a statement, or a transaction, may take.
+    pub statement_timeout: Duration,
     /// Age at which a connection is replaced.
     pub pool_recycle: Duration,
     /// Whether a connection is tried before it is used.
@@ -43,6 +45,7 @@ impl DatabaseConfig {
             pool_size,
             max_overflow,
             pool_timeout: reader.duration("database.pool_timeout_s", 0.1..=3600.0),
+            statement_timeout: reader.duration("database.statement_timeout_s", 0.1..=3600.0),
             pool_recycle: reader.duration("database.pool_recycle_s", 1.0..=604_800.0),
             pool_pre_ping: reader.flag("database.pool_pre_ping"),
         }

@@ -43,27 +43,39 @@ pub struct JanitorConfig {
     pub pending_grace: Duration,
     /// Age at which completed tasks are deleted; none keeps them.
     pub completed: Option<Duration>,
-    /// Age at which failed and cancelled tasks are deleted; none keeps them.
+    /// Age at which failed tasks are deleted; none keeps them.
     pub failed: Option<Duration>,
+    /// Age at which cancelled tasks are deleted; none keeps them.
+    pub cancelled: Option<Duration>,
     /// Age at which the notes on skipped occurrences are deleted; none keeps them.
     pub skips: Option<Duration>,
     /// Age at which rows of the audit trail are deleted; none keeps them.
     pub audit: Option<Duration>,
+    /// Age at which figures of what ended are deleted; none keeps them.
+    pub statistics: Option<Duration>,
 }
 
 impl JanitorConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let mut retention = |key| Some(reader.duration(key, 0.0..=36_500.0)).filter(|age| !age.is_zero());
-        let [completed, failed, skips, audit] =
-            ["janitor.completed_days", "janitor.failed_days", "janitor.skips_days", "janitor.audit_days"]
-                .map(&mut retention);
+        let [completed, failed, cancelled, skips, audit, statistics] = [
+            "janitor.completed_days",
+            "janitor.failed_days",
+            "janitor.cancelled_days",
+            "janitor.skips_days",
+            "janitor.audit_days",
+            "janitor.statistics_days",
+        ]
+        .map(&mut retention);
         Self {
             sweep: reader.duration("janitor.sweep_s", 0.1..=3600.0),
             pending_grace: reader.duration("janitor.pending_grace_s", 0.1..=3600.0),
             completed,
             failed,
+            cancelled,
             skips,
             audit,
+            statistics,
         }
     }
 }

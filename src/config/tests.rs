@@ -33,7 +33,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!((config.database.pool_size, config.database.max_connections()), (10, 30));
     let pools: Vec<_> = config.pools.iter().map(|pool| (pool.name.as_str(), pool.workers, pool.threads)).collect();
     assert_eq!(pools, [("high_priority", 1, 4), ("celery", 2, 4), ("low_priority", 1, 4)]);
-    let queues: Vec<_> = config.pools[1].queues.iter().map(crate::domain::queue::QueueName::as_str).collect();
+    let queues: Vec<_> = config.pools[1].queues.names.iter().map(crate::domain::queue::QueueName::as_str).collect();
     assert_eq!(queues, ["celery", "direct"]);
     assert_eq!(config.pools[1].time_limit.as_secs(), 360);
     assert_eq!(config.janitor.completed, None);
@@ -273,7 +273,7 @@ fn flags_choose_queues_and_set_any_key() {
     let set = vec![("worker.max_lost".to_owned(), "5".to_owned())];
     let config = load_with("", &[], Flags { queues, set, workers: Some(3), ..Default::default() }).expect("sound");
     let [pool] = config.pools.as_slice() else { panic!("one pool: {:?}", config.pools) };
-    assert_eq!((pool.name.as_str(), pool.queues.len(), pool.workers), ("high_priority", 2, 3));
+    assert_eq!((pool.name.as_str(), pool.queues.names.len(), pool.workers), ("high_priority", 2, 3));
     assert_eq!(config.worker.max_lost, 5);
     let unknown = Flags { set: vec![("nonsense".into(), "1".into())], ..Default::default() };
     assert!(load_with("", &[], unknown).expect_err("unknown").to_string().starts_with("nonsense (flag --set)"));

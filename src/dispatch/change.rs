@@ -4,6 +4,7 @@ use super::Dispatch;
 use crate::domain::ids::TaskId;
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::task::PendingTask;
+use crate::fault::{self, Point};
 use crate::store::task_change::{Changed, Repended};
 use crate::store::task_read::TaskRecord;
 use crate::store::{self, Store};
@@ -57,7 +58,9 @@ impl Error {
 pub async fn cancel(store: &Store, dispatch: &Dispatch, id: TaskId) -> Result<TaskRecord, Error> {
     match store.cancel_task(id).await? {
         Changed::Done(cancelled) => {
+            fault::pass(Point::AfterCancelStored);
             dispatch.events().publish([cancelled.task.event()]);
+            dispatch.ring_gate();
             if cancelled.was_running {
                 dispatch.abort(id, cancelled.task.tries);
             }
@@ -78,6 +81,7 @@ pub async fn cancel(store: &Store, dispatch: &Dispatch, id: TaskId) -> Result<Ta
 pub async fn retry(store: &Store, dispatch: &Dispatch, id: TaskId) -> Result<TaskRecord, Error> {
     match store.retry_task(id).await? {
         Changed::Done(repended) => {
+            fault::pass(Point::AfterRetryStored);
             dispatch.events().publish([repended.task.event()]);
             dispatch.feed(pending(&repended));
             Ok(repended.task)

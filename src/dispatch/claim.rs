@@ -1,5 +1,6 @@
 //! Claiming what was taken out of a mailbox.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Dispatch, Error};
@@ -8,6 +9,7 @@ use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::source::Endpoint;
 use crate::domain::task::TaskStatus;
+use crate::fault::{self, Point};
 use crate::store::claim::{Attempt, Claimed};
 
 /// A claimed task that can be run.
@@ -20,7 +22,7 @@ pub struct Job {
 }
 
 impl Dispatch {
-    /// Begins attempts for a pool of those tasks that are pending. A task whose source's key can't be decrypted fails here.
+    /// Begins attempts for a pool of those tasks that are pending and need not wait at a gate. A task whose source's key can't be decrypted fails here.
     ///
     /// # Errors
     /// The database is away. Whatever was claimed all the same is found by reconciling.
@@ -31,21 +33,41 @@ impl Dispatch {
             return Ok(Vec::new());
         }
         self.inner.stats.claim.add(ids.len());
-        let claimed = match self.inner.store.claim(ids.clone(), self.inner.node, clock::now()).await {
+        let mut claimed = match self.inner.store.claim(ids.clone(), self.inner.node, clock::now()).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 in_flight.not_claimed(ids);
                 return Err(error.into());
             }
         };
+        let mut called = Vec::new();
+        if claimed.len() < ids.len() {
+            let got: HashSet<TaskId> = claimed.iter().map(|claimed| claimed.attempt.task).collect();
+            let left = ids.iter().copied().filter(|id| !got.contains(id)).collect();
+            match self.admit(left).await {
+                Ok(admitted) => {
+                    claimed.extend(admitted.claimed);
+                    called = admitted.called;
+                }
+                // What could be claimed runs; the others are pending and are found again as stale.
+                Err(error) => log::debug!("limits can't be looked at now: {error}"),
+            }
+        }
+        self.inner.backlog.started(claimed.iter().map(|claimed| &claimed.attempt.queue));
+        if !claimed.is_empty() {
+            fault::pass(Point::AfterClaim);
+        }
         let attempts = claimed.iter().map(|claimed| &claimed.attempt);
         let begun = |attempt: &Attempt| attempt.event(TaskStatus::Running, attempt.started_at, None);
         self.inner.events.publish(attempts.map(begun));
         for claimed in &claimed {
+            self.inner.stats.attempts.began(&claimed.attempt);
             in_flight.claimed(claimed.attempt.task, claimed.attempt.number);
         }
-        let got: std::collections::HashSet<TaskId> = claimed.iter().map(|claimed| claimed.attempt.task).collect();
+        let got: HashSet<TaskId> = claimed.iter().map(|claimed| claimed.attempt.task).collect();
         in_flight.not_claimed(ids.into_iter().filter(|id| !got.contains(id)));
+        // Not before: an id that is in flight here would be passed over.
+        self.feed(called);
         Ok(claimed.into_iter().filter_map(|claimed| self.job(claimed)).collect())
     }
 

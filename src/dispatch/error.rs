@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::backlog::Full;
 use crate::store;
 use crate::store::batch::Refused;
 
@@ -12,6 +13,9 @@ pub enum Error {
     /// The workflow is not there (any more).
     #[error("Workflow not found")]
     NoSuchWorkflow,
+    /// As many tasks are pending as may be.
+    #[error(transparent)]
+    Backlog(#[from] Full),
     /// More tasks arrive than the database takes.
     #[error("more tasks arrive than can be stored; try again in a moment")]
     Overloaded,
@@ -28,7 +32,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::NoSuchWorkflow => false,
-            Self::Overloaded | Self::Stopping => true,
+            Self::Backlog(_) | Self::Overloaded | Self::Stopping => true,
             Self::Store(error) => error.is_transient(),
         }
     }
@@ -37,6 +41,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSuchWorkflow => "workflow_not_found",
+            Self::Backlog(_) => "backlog_full",
             Self::Overloaded => "overloaded",
             Self::Stopping => "stopping",
             Self::Store(error) => error.code(),

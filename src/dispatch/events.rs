@@ -199,24 +199,24 @@ impl Events {
         self.closing.cancelled().await;
     }
 
-    /// Whether Redis answers. Also learns whether other nodes listen: one that has only just begun to is told that it
-    /// missed what happened here before.
+    /// Whether Redis answers, and what else that shows. Also learns whether other nodes listen: one that has only just
+    /// begun to is told that it missed what happened here before.
     ///
     /// # Errors
     /// Redis is away.
-    pub async fn ping_redis(&self) -> Result<(), mailbox::Error> {
+    pub async fn ping_redis(&self) -> Result<mailbox::Pong, mailbox::Error> {
         let hears = || self.audience.borrow().hears_others == Some(true);
         let heard_before = hears();
-        let listeners = self.mailbox.ping().await?;
+        let pong = self.mailbox.ping().await?;
         // In doubt a subscription counts as another node's: then one round tells what nobody hears.
         let own = u64::from(heard_before && hears());
-        let is_wanted = listeners > own;
+        let is_wanted = pong.listeners > own;
         let was_wanted = self.elsewhere.swap(is_wanted, Ordering::Relaxed);
         // After the switch: what happened before it is what the gap stands for.
         if is_wanted && !was_wanted {
             self.outbox.send([Event::Gap { reason: GapReason::Unheard }]);
         }
-        Ok(())
+        Ok(pong)
     }
 
     fn number_prefix(&self) -> String {

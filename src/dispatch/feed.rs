@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::{Dispatch, DispatchOptions, Inner};
 use crate::domain::task::PendingTask;
+use crate::fault::{self, Point};
 use crate::mailbox;
 use crate::store::batch::Batcher;
 
@@ -21,6 +22,7 @@ pub(super) fn start(inner: &Arc<Inner>, options: &DispatchOptions, runtime: &Han
         async move {
             let count = tasks.len();
             inner.stats.feed.add(count);
+            fault::pass(Point::BeforeFeed);
             report(&inner.mailbox.feed(tasks).await, &redis_away);
             vec![(); count]
         }

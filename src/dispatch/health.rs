@@ -1,6 +1,7 @@
 //! What the monitor saw last, for whoever asks; reading it does no IO, so health answers while a service hangs.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
@@ -22,6 +23,7 @@ pub struct Health {
     database: AtomicBool,
     redis: AtomicBool,
     beat_at_ms: AtomicI64,
+    redis_warning: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -57,6 +59,19 @@ impl Health {
     /// Notes whether Redis answered.
     pub fn set_redis(&self, ok: bool) {
         self.redis.store(ok, Ordering::Relaxed);
+    }
+
+    /// What an operator should change about Redis.
+    pub fn redis_warning(&self) -> Option<String> {
+        self.redis_warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what an operator should change about Redis; whether that is news.
+    pub fn set_redis_warning(&self, warning: Option<String>) -> bool {
+        let mut known = self.redis_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = known.is_some() != warning.is_some();
+        *known = warning;
+        is_news
     }
 
     /// When beat last went round; `None` where this node runs none.

@@ -30,17 +30,24 @@ struct State {
 struct Entry {
     number: i32,
     pool: Arc<str>,
+    /// Whether the task was to be claimed again meanwhile.
+    is_asked_for: bool,
 }
 
 impl InFlight {
-    /// Notes that these tasks are about to be claimed for a pool; returns those that are not in flight already.
+    /// Notes that these tasks are about to be claimed for a pool; returns those that are not in flight already. Of the
+    /// others it is noted that they were asked for: such a task was cancelled and retried before its last attempt had
+    /// ended here, and is to be fed once more when it has.
     pub(super) fn begin(&self, pool: &Arc<str>, ids: Vec<TaskId>) -> Vec<TaskId> {
         let mut state = self.lock();
         let mut new = Vec::with_capacity(ids.len());
         for id in ids {
-            if let hash_map::Entry::Vacant(vacant) = state.attempts.entry(id) {
-                vacant.insert(Entry { number: CLAIMING, pool: pool.clone() });
-                new.push(id);
+            match state.attempts.entry(id) {
+                hash_map::Entry::Vacant(vacant) => {
+                    vacant.insert(Entry { number: CLAIMING, pool: pool.clone(), is_asked_for: false });
+                    new.push(id);
+                }
+                hash_map::Entry::Occupied(mut occupied) => occupied.get_mut().is_asked_for = true,
             }
         }
         *state.by_pool.entry(pool.clone()).or_default() += new.len();
@@ -55,23 +62,30 @@ impl InFlight {
     }
 
     /// Forgets attempts whose end is stored. One that this node did not run, because it was taken over from another,
-    /// may end while this node runs the next one of the same task already: that one stays.
-    pub(super) fn end(&self, ended: impl IntoIterator<Item = (TaskId, i32)>) {
+    /// may end while this node runs the next one of the same task already: that one stays. Returns the tasks that were
+    /// asked for meanwhile.
+    pub(super) fn end(&self, ended: impl IntoIterator<Item = (TaskId, i32)>) -> Vec<TaskId> {
         let mut state = self.lock();
+        let mut asked_for = Vec::new();
         for (task, number) in ended {
             if state.attempts.get(&task).is_some_and(|entry| entry.number == number)
                 && let Some(entry) = state.attempts.remove(&task)
                 && let Some(count) = state.by_pool.get_mut(&entry.pool)
             {
                 *count -= 1;
+                if entry.is_asked_for {
+                    asked_for.push(task);
+                }
             }
         }
         self.fewer.notify_waiters();
+        asked_for
     }
 
-    /// Forgets tasks that were about to be claimed and were not.
+    /// Forgets tasks that were about to be claimed and were not. Whether one was asked for once more meanwhile does not
+    /// matter: its id was there twice.
     pub(super) fn not_claimed(&self, tasks: impl IntoIterator<Item = TaskId>) {
-        self.end(tasks.into_iter().map(|task| (task, CLAIMING)));
+        let _asked_for = self.end(tasks.into_iter().map(|task| (task, CLAIMING)));
     }
 
     /// Completes when there are none.
@@ -143,7 +157,7 @@ mod tests {
         assert_eq!(in_flight.attempts(), [(task, 2)]);
         assert_eq!(in_flight.begin(&pool, vec![task]), []);
         assert_eq!(in_flight.len_of("celery"), 1);
-        in_flight.end([(task, 2)]);
+        assert_eq!(in_flight.end([(task, 2)]), [task], "it was to be claimed again meanwhile");
         assert!(in_flight.is_empty());
         assert_eq!(in_flight.len_of("celery"), 0);
     }

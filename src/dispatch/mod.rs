@@ -1,12 +1,15 @@
 //! The use cases that HTTP, beat, supervisors and the janitor share: how a task enters, is claimed, ends, and is found
 //! again when something was lost.
 
+pub mod backlog;
 pub mod bulk;
 pub mod change;
 pub mod claim;
 mod error;
 pub mod events;
 mod feed;
+pub mod figures;
+pub mod gate;
 pub mod health;
 mod in_flight;
 pub mod lease;
@@ -25,9 +28,10 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast};
 
+use crate::domain::circuit::CircuitOptions;
 use crate::domain::ids::{NodeId, TaskId};
 use crate::domain::retry::RetryOptions;
-use crate::domain::task::{NewTask, PendingTask};
+use crate::domain::task::PendingTask;
 use crate::mailbox::Mailbox;
 use crate::store::Store;
 use crate::store::batch::Batcher;
@@ -36,7 +40,10 @@ use crate::store::outcome::AttemptEnd;
 pub use error::Error;
 pub use in_flight::InFlight;
 
+use backlog::{Backlog, BacklogLimits};
 use events::{EventOptions, Events};
+use figures::Figures;
+use gate::Gates;
 use health::Health;
 use lease::Lease;
 use pause::Pauses;
@@ -48,13 +55,21 @@ use stats::Stats;
 /// Aborts that may wait for a supervisor; one that is overrun finds out by reconciling.
 const ABORTS_WAITING: usize = 4_096;
 
+/// Most bytes of inputs or answers in one statement. Far below what a message to PostgreSQL may hold (1 GB), and little
+/// to hold in memory twice.
+const STATEMENT_BYTES: usize = 32 * 1024 * 1024;
+
 /// Limits of the use cases.
 #[derive(Clone, Debug)]
 pub struct DispatchOptions {
     /// Submitted tasks that may wait for their batch; more are refused.
     pub submits_waiting: usize,
+    /// How much may wait.
+    pub backlog: BacklogLimits,
     /// Most rows of one statement.
     pub max_batch: usize,
+    /// When sources are left alone.
+    pub circuit: CircuitOptions,
     /// Trying again.
     pub retry: RetryOptions,
     /// Children that this machine has memory for.
@@ -76,7 +91,7 @@ pub struct Abort {
 #[derive(Clone)]
 pub struct Dispatch {
     inner: Arc<Inner>,
-    submits: Batcher<NewTask, Result<(), Error>>,
+    submits: Batcher<submit::Submission, Result<(), Error>>,
     feeds: Batcher<PendingTask, ()>,
     ends: Batcher<AttemptEnd, ()>,
 }
@@ -86,13 +101,16 @@ struct Inner {
     store: Store,
     mailbox: Mailbox,
     retry: RetryOptions,
+    backlog: Arc<Backlog>,
     in_flight: InFlight,
     roster: Roster,
     health: Health,
+    figures: Figures,
     lease: Lease,
     stats: Stats,
     rates: Rates,
     pauses: Pauses,
+    gates: Gates,
     orders: Orders,
     children_limit: usize,
     beat: Notify,
@@ -106,18 +124,22 @@ impl Dispatch {
     pub fn start(node: NodeId, store: Store, mailbox: Mailbox, options: &DispatchOptions, runtime: &Handle) -> Self {
         let (max_batch, limits) = (options.max_batch, options.events);
         let events = Events::start(node, store.clone(), mailbox.clone(), limits, max_batch, runtime);
+        let gates = Gates::start(store.clone(), options, runtime);
         let inner = Arc::new(Inner {
             node,
             store,
             mailbox,
             retry: options.retry.clone(),
+            backlog: Arc::new(Backlog::new(options.backlog)),
             in_flight: InFlight::default(),
             roster: Roster::default(),
             health: Health::default(),
+            figures: Figures::default(),
             lease: Lease::default(),
             stats: Stats::default(),
             rates: Rates::default(),
             pauses: Pauses::default(),
+            gates,
             orders: Orders::default(),
             children_limit: options.children_limit,
             beat: Notify::new(),
@@ -125,6 +147,7 @@ impl Dispatch {
             events,
             runtime: runtime.clone(),
         });
+        backlog::start(&inner, runtime);
         let feeds = feed::start(&inner, options, runtime);
         let submits = submit::start(&inner, feeds.clone(), options, runtime);
         let ends = record::start(&inner, feeds.clone(), options, runtime);
@@ -176,6 +199,11 @@ impl Dispatch {
     /// What the monitor saw last.
     pub fn health(&self) -> &Health {
         &self.inner.health
+    }
+
+    /// What was last measured.
+    pub fn figures(&self) -> &Figures {
+        &self.inner.figures
     }
 
     /// This node's lease.

@@ -63,6 +63,19 @@ impl Dispatch {
         Ok(fed)
     }
 
+    /// Fills the mailboxes of a Redis that was emptied, or that is new, without waiting for what is missing to become old.
+    /// Returns at once; what goes wrong is put right by the rules above.
+    pub fn refill_mailboxes(&self) {
+        let dispatch = self.clone();
+        self.inner.runtime.spawn(async move {
+            match dispatch.refeed_missing(Duration::ZERO).await {
+                Ok(0) => {}
+                Ok(fed) => log::warn!("Redis was emptied: {fed} pending tasks are fed again"),
+                Err(error) => log::debug!("the mailboxes of an emptied Redis can't be filled now: {error}"),
+            }
+        });
+    }
+
     async fn refeed_queue(&self, queue: QueueName, before: chrono::DateTime<chrono::Utc>) -> Result<usize, Error> {
         let mut fed = 0;
         let mut after = None;

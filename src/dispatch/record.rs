@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::{Dispatch, DispatchOptions, Inner, feed};
+use super::{Dispatch, DispatchOptions, Inner, STATEMENT_BYTES, feed};
+use crate::domain::circuit::Signal;
 use crate::domain::clock;
 use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::{Next, judge};
 use crate::domain::task::PendingTask;
-use crate::store::batch::Batcher;
+use crate::fault::{self, Point};
+use crate::store::batch::{Batcher, portions};
 use crate::store::claim::Attempt;
 use crate::store::outcome::AttemptEnd;
 
 /// Far above what the intake lets be in flight, which is the true bound.
 const ENDS_WAITING: usize = 1_000_000;
-/// Far below what a message to PostgreSQL may hold (1 GB), and little to hold in memory twice.
-const STATEMENT_BYTES: usize = 32 * 1024 * 1024;
 /// Code of an end whose text or answer the database refuses.
 const NOT_STORABLE: &str = "not_storable";
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -32,6 +32,7 @@ impl Dispatch {
         for text in [&mut verdict.code, &mut verdict.error].into_iter().flatten() {
             without_nul(text);
         }
+        let signal = Signal::of(&outcome);
         let answer = match outcome {
             Outcome::Completed(mut answer) => {
                 without_nul(&mut answer.text);
@@ -40,10 +41,10 @@ impl Dispatch {
             _ => None,
         };
         let key = (attempt.task, attempt.number);
-        let end = AttemptEnd { attempt, verdict, answer, node: self.inner.node, finished_at: clock::now() };
+        let end = AttemptEnd { attempt, verdict, signal, answer, node: self.inner.node, finished_at: clock::now() };
         if let Err(refused) = self.ends.push(end) {
             log::error!("the end of an attempt of task {} can't be stored: {refused}", key.0);
-            self.inner.in_flight.end([key]);
+            let _asked_for = self.inner.in_flight.end([key]);
         }
     }
 }
@@ -66,7 +67,7 @@ pub(super) fn start(
         let (inner, feeds) = (inner.clone(), feeds.clone());
         async move {
             let count = ends.len();
-            let mut todo = portions(ends);
+            let mut todo = portions(ends, size, STATEMENT_BYTES);
             while let Some(batch) = todo.pop() {
                 todo.extend(store(&inner, &feeds, batch).await);
             }
@@ -75,22 +76,9 @@ pub(super) fn start(
     })
 }
 
-/// Cuts a batch so that the answers in one statement stay within [`STATEMENT_BYTES`]; one that is larger goes alone.
-fn portions(ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
-    let mut portions = vec![Vec::new()];
-    let mut bytes = 0;
-    for end in ends {
-        let size = end.answer.as_ref().map_or(0, |answer| answer.output.get().len() + answer.text.len());
-        if bytes + size > STATEMENT_BYTES && bytes > 0 {
-            portions.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += size;
-        if let Some(portion) = portions.last_mut() {
-            portion.push(end);
-        }
-    }
-    portions
+/// How much of a statement the answer takes.
+fn size(end: &AttemptEnd) -> usize {
+    end.answer.as_ref().map_or(0, |answer| answer.output.get().len() + answer.text.len())
 }
 
 /// Stores a batch, waiting while the database is away. Returns what is to be tried again otherwise: the halves of a
@@ -100,18 +88,23 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
     let mut wait = FIRST_WAIT;
     loop {
         inner.stats.outcome.add(ends.len());
+        fault::pass(Point::BeforeOutcomeStored);
         match inner.store.store_ends(ends.clone()).await {
             Ok(applied) => {
+                fault::pass(Point::AfterOutcomeStored);
                 let stored = || ends.iter().filter(|end| applied.contains(&end.attempt.task));
                 inner.rates.add(stored().map(|end| &end.attempt.queue));
+                stored().for_each(|end| inner.stats.attempts.ended(end));
                 inner.events.publish(stored().map(AttemptEnd::event));
                 let pended = ends
                     .iter()
                     .filter(|end| end.verdict.next == Next::Pend && applied.contains(&end.attempt.task))
                     .map(pending_again);
                 // First forgotten, then fed: an id that is still in flight here would be passed over by the intake.
-                inner.in_flight.end(ends.iter().map(key));
+                let asked_for = inner.in_flight.end(ends.iter().map(key));
                 feed::feed(feeds, pended);
+                inner.gates.ended(ends.iter().filter(|end| applied.contains(&end.attempt.task)));
+                feed_again(inner, feeds, asked_for).await;
                 return Vec::new();
             }
             Err(error) if error.is_transient() => {
@@ -126,12 +119,24 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
     }
 }
 
+/// Feeds tasks that were asked for while an earlier attempt of theirs was in flight here: their ids were taken out of the
+/// mailbox and passed over. What fails here is found by reconciling.
+async fn feed_again(inner: &Inner, feeds: &Batcher<PendingTask, ()>, tasks: Vec<TaskId>) {
+    if tasks.is_empty() {
+        return;
+    }
+    match inner.store.pending_of(tasks, clock::now()).await {
+        Ok(pending) => feed::feed(feeds, pending),
+        Err(error) => log::debug!("tasks that were passed over are fed later: {error}"),
+    }
+}
+
 fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &crate::store::Error) -> Vec<Vec<AttemptEnd>> {
     // The statement has ended, and with it the only other owner.
     let mut ends = match Arc::try_unwrap(ends) {
         Ok(ends) => ends,
         Err(shared) => {
-            inner.in_flight.end(shared.iter().map(key));
+            let _asked_for = inner.in_flight.end(shared.iter().map(key));
             return Vec::new();
         }
     };
@@ -143,7 +148,7 @@ fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &crate::store::Erro
     log::error!("the end of an attempt of task {} can't be stored: {error}", end.attempt.task);
     if end.verdict.code.as_deref() == Some(NOT_STORABLE) {
         // Nothing in it is a stranger's any more, so this is a fault of ours.
-        inner.in_flight.end([key(&end)]);
+        let _asked_for = inner.in_flight.end([key(&end)]);
         return Vec::new();
     }
     vec![vec![last_form(end)]]

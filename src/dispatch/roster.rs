@@ -1,6 +1,6 @@
 //! The executors of this node as others may see them. Supervisors publish, the API and the heartbeat read.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -19,6 +19,8 @@ pub struct PoolView {
     pub name: String,
     /// The queues it serves, in order.
     pub queues: Vec<QueueName>,
+    /// The share of each; none where the order is strict.
+    pub weights: Option<Vec<u32>>,
     /// Executors it should have.
     pub workers: usize,
     /// Slots of each.
@@ -81,6 +83,26 @@ pub struct Roster {
 struct Inner {
     pools: BTreeMap<String, PoolView>,
     history: BTreeMap<String, VecDeque<ExecutorEvent>>,
+    /// How often executors were replaced since the start, by pool and reason.
+    replaced: BTreeMap<(String, &'static str), u64>,
+    /// Executors whose child was killed and whose end is still to come.
+    killed: BTreeSet<(String, ExecutorId)>,
+}
+
+impl Inner {
+    /// Counts each executor that goes once, under the first reason there is. One that ends for nobody's reason crashed.
+    fn count(&mut self, event: &ExecutorEvent) {
+        let executor = (event.pool.clone(), event.executor);
+        let counts = match (event.event, event.reason) {
+            ("draining", Some(_)) => true,
+            ("killed", Some(_)) => self.killed.insert(executor),
+            ("exited", reason) => !self.killed.remove(&executor) && reason == Some("crashed"),
+            _ => false,
+        };
+        if let Some(reason) = event.reason.filter(|reason| counts && *reason != "shutdown") {
+            *self.replaced.entry((event.pool.clone(), reason)).or_default() += 1;
+        }
+    }
 }
 
 impl Roster {
@@ -92,6 +114,7 @@ impl Roster {
     /// Adds to a pool's history; the oldest events are forgotten.
     pub fn record(&self, event: ExecutorEvent) {
         let mut inner = self.lock();
+        inner.count(&event);
         let history = inner.history.entry(event.pool.clone()).or_default();
         if history.len() == HISTORY_LIMIT {
             history.pop_front();
@@ -109,8 +132,44 @@ impl Roster {
         self.lock().history.values().flatten().cloned().collect()
     }
 
+    /// How often executors went since the start, by pool and reason: `max_tasks`, `max_memory`, `memory_wall`,
+    /// `scaled_down`, `crashed`.
+    pub fn replaced(&self) -> Vec<(String, &'static str, u64)> {
+        let inner = self.lock();
+        inner.replaced.iter().map(|((pool, reason), count)| (pool.clone(), *reason, *count)).collect()
+    }
+
     /// The data is whole after any panic: every change is one insert.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock;
+
+    #[test]
+    fn each_executor_that_goes_is_counted_once() {
+        let roster = Roster::default();
+        let events = [
+            (1, "started", None),
+            (1, "draining", Some("max_tasks")),
+            (1, "exited", Some("retired")),
+            (2, "killed", Some("memory_wall")),
+            (2, "killed", Some("memory_wall")),
+            (2, "exited", Some("crashed")),
+            (3, "exited", Some("crashed")),
+            (4, "draining", Some("shutdown")),
+        ];
+        for (id, event, reason) in events {
+            let (pool, at) = ("celery".to_owned(), clock::now());
+            let executor = ExecutorId(id);
+            roster.record(ExecutorEvent { at, pool, executor, event, reason, tasks_done: 0, ready_slots: 0 });
+        }
+        let replaced = roster.replaced();
+        let counts: Vec<_> = replaced.iter().map(|(_, reason, count)| (*reason, *count)).collect();
+        assert_eq!(counts, [("crashed", 1), ("max_tasks", 1), ("memory_wall", 1)]);
     }
 }

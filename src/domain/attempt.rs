@@ -20,6 +20,10 @@ pub enum AttemptStatus {
 }
 
 impl AttemptStatus {
+    /// Every way.
+    pub const ALL: [Self; 6] =
+        [Self::Completed, Self::Failed, Self::TimedOut, Self::Cancelled, Self::Lost, Self::Released];
+
     /// The name in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {

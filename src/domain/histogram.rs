@@ -1,95 +1,112 @@
-//! How long things took, counted in buckets: the same ones at any time, so that counts can be added up.
-//!
-//! The buckets are those of an exponential histogram with four of them for each doubling (OpenTelemetry's data model calls
-//! that scale 2), in milliseconds: the n-th ends at 2^((n+1)/4) ms. A quantile is off by less than a fifth, whatever its
-//! size, and a few rows hold what any number of tasks took.
+//! How long things take, counted: any number of threads add to a histogram without waiting for one another.
 
-use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-/// Buckets for each doubling.
-pub const PER_DOUBLING: i16 = 4;
-
-/// Times, as far as buckets keep them.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A histogram with fixed buckets.
+#[derive(Debug)]
 pub struct Histogram {
-    counts: BTreeMap<i16, u64>,
-    count: u64,
-    sum_ms: f64,
+    /// Upper bounds in seconds, rising; what is longer than the last one has a bucket of its own.
+    bounds: &'static [f64],
+    counts: Box<[AtomicU64]>,
+    sum_us: AtomicU64,
+}
+
+/// What a histogram holds at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// All that was observed, added up.
+    pub sum: Duration,
+    /// How much was observed in each bucket, by its upper bound in seconds; the last bound is infinite.
+    pub buckets: Vec<(f64, u64)>,
 }
 
 impl Histogram {
-    /// Adds so many times of one bucket, with their sum.
-    pub fn add(&mut self, bucket: i16, count: u64, sum_ms: f64) {
-        *self.counts.entry(bucket).or_default() += count;
-        self.count += count;
-        self.sum_ms += sum_ms;
+    /// A histogram of these upper bounds, in seconds and rising.
+    pub fn new(bounds: &'static [f64]) -> Self {
+        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Self { bounds, counts, sum_us: AtomicU64::new(0) }
     }
 
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The mean, in milliseconds; none of nothing.
-    pub fn mean_ms(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum_ms / self.count as f64)
-    }
-
-    /// The time that a share of all did not exceed, in milliseconds; none of nothing. Within a bucket the times are taken
-    /// to be spread evenly.
-    pub fn quantile_ms(&self, share: f64) -> Option<f64> {
-        let rank = (share.clamp(0.0, 1.0) * self.count as f64).max(f64::MIN_POSITIVE);
-        let mut before = 0.0;
-        for (bucket, count) in &self.counts {
-            let count = *count as f64;
-            if before + count >= rank {
-                let (from, to) = bounds_ms(*bucket);
-                return Some(from + (to - from) * ((rank - before) / count));
-            }
-            before += count;
+    /// Adds an observation.
+    pub fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = self.bounds.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.counts.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
-        None
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.sum_us.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// What it holds now. An observation that is under way may be in the sum and not yet in a bucket, or the other way.
+    pub fn read(&self) -> Observed {
+        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
+        Observed {
+            sum: Duration::from_micros(self.sum_us.load(Ordering::Relaxed)),
+            buckets: bounds.zip(counts).collect(),
+        }
     }
 }
 
-/// From where to where a bucket goes, in milliseconds.
-fn bounds_ms(bucket: i16) -> (f64, f64) {
-    let end = |bucket: i16| 2f64.powf(f64::from(bucket) / f64::from(PER_DOUBLING));
-    (if bucket <= 0 { 0.0 } else { end(bucket) }, end(bucket + 1))
+impl Observed {
+    /// How many observations there are.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The mean of the observations; nothing where there are none.
+    pub fn mean(&self) -> Option<Duration> {
+        let count = self.count();
+        (count > 0).then(|| self.sum.div_f64(count as f64))
+    }
+
+    /// How many took longer than one of the bounds, in seconds.
+    pub fn longer_than(&self, bound: f64) -> u64 {
+        self.buckets.iter().filter(|(upper, _)| *upper > bound).map(|(_, count)| count).sum()
+    }
+
+    /// What was added since an earlier look at the same histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = |at: usize| earlier.buckets.get(at).map_or(0, |(_, count)| *count);
+        let buckets = self.buckets.iter().enumerate();
+        Self {
+            sum: self.sum.saturating_sub(earlier.sum),
+            buckets: buckets.map(|(at, (bound, count))| (*bound, count.saturating_sub(before(at)))).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bucket(ms: f64) -> i16 {
-        (f64::from(PER_DOUBLING) * ms.max(1.0).log2()).floor() as i16
-    }
+    const MS: fn(u64) -> Duration = Duration::from_millis;
 
     #[test]
-    fn quantiles_are_off_by_less_than_a_fifth() {
-        let times: Vec<f64> = (1..=10_000).map(|n| 3.0 + f64::from(n * n) / 500.0).collect();
-        let mut histogram = Histogram::default();
-        times.iter().for_each(|ms| histogram.add(bucket(*ms), 1, *ms));
-        for (share, index) in [(0.01, 99), (0.5, 4_999), (0.95, 9_499), (0.99, 9_899), (1.0, 9_999)] {
-            let (told, right) = (histogram.quantile_ms(share).expect("some"), times[index]);
-            assert!((told / right - 1.0).abs() < 0.19, "{share}: {told} instead of {right}");
+    fn an_observation_falls_into_the_first_bucket_that_holds_it() {
+        let histogram = Histogram::new(&[0.1, 0.5]);
+        for took in [MS(0), MS(100), MS(101), MS(500), MS(501), Duration::MAX.min(MS(3_600_000))] {
+            histogram.observe(took);
         }
-        let mean = times.iter().sum::<f64>() / 10_000.0;
-        assert!((histogram.mean_ms().expect("some") - mean).abs() < 1e-6);
+        let observed = histogram.read();
+        assert_eq!(observed.buckets, [(0.1, 2), (0.5, 2), (f64::INFINITY, 2)]);
+        assert_eq!((observed.count(), observed.longer_than(0.1), observed.longer_than(0.5)), (6, 4, 2));
+        assert_eq!(observed.sum, MS(3_601_202));
     }
 
     #[test]
-    fn nothing_has_no_figures() {
-        let nothing = Histogram::default();
-        assert_eq!((nothing.count(), nothing.mean_ms(), nothing.quantile_ms(0.5)), (0, None, None));
-    }
-
-    #[test]
-    fn the_first_bucket_begins_at_nothing() {
-        let mut histogram = Histogram::default();
-        histogram.add(0, 4, 0.0);
-        assert_eq!(histogram.quantile_ms(0.0).map(f64::round), Some(0.0));
-        assert!(histogram.quantile_ms(1.0).is_some_and(|ms| ms < 1.2));
+    fn the_mean_is_of_what_was_added_since() {
+        let histogram = Histogram::new(&[0.1]);
+        assert_eq!(histogram.read().mean(), None);
+        histogram.observe(MS(10));
+        let earlier = histogram.read();
+        histogram.observe(MS(200));
+        histogram.observe(MS(400));
+        let since = histogram.read().since(&earlier);
+        assert_eq!((since.mean(), since.longer_than(0.1)), (Some(MS(300)), 2));
+        assert_eq!(histogram.read().since(&Observed::default()), histogram.read());
     }
 }

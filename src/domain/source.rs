@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,30 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// How the certificate of a source's server is checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// By the authorities that this machine trusts.
+    #[default]
+    Machine,
+    /// By these alone: certificates in PEM, of authorities or of the server itself.
+    Only(Arc<str>),
+    /// Not at all: whoever answers is believed.
+    Unchecked,
+}
+
+impl Trust {
+    /// What a source's two settings mean together.
+    pub fn of(verify: bool, ca: Option<&str>) -> Self {
+        match (verify, ca) {
+            (false, _) => Self::Unchecked,
+            (true, Some(ca)) => Self::Only(ca.into()),
+            (true, None) => Self::Machine,
+        }
+    }
+}
+
 /// Where a source is and how to open it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -87,6 +112,8 @@ pub struct Endpoint {
     pub api_key: Secret,
     /// The name of the adapter that describes it; only sources of kind `http` have one.
     pub adapter: Option<String>,
+    /// How the server's certificate is checked, where the url is `https`.
+    pub trust: Trust,
 }
 
 /// A url without its trailing slashes: how urls are stored and compared.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::histogram::Histogram;
+use super::distribution::Distribution;
 
 /// How figures grow coarser with age: rows of so many minutes are kept so long, then added up to the next. The last ones
 /// stay until retention deletes them. Each is a multiple of the one before and begins at multiples of itself since 1970.
@@ -117,9 +117,9 @@ pub struct Figures {
     tasks: BTreeMap<String, u64>,
     attempts: BTreeMap<String, u64>,
     /// How long tasks had waited for their attempts.
-    pub wait: Histogram,
+    pub wait: Distribution,
     /// How long attempts ran to an end of their own: a result, an error or a time limit.
-    pub run: Histogram,
+    pub run: Distribution,
 }
 
 impl Figures {

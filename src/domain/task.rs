@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,8 @@ pub struct NewTask {
     /// The schedule that made it.
     pub schedule_id: Option<ScheduleId>,
     /// The stored form of its input, see [`crate::domain::input::Input::to_stored`].
-    pub input: String,
+    /// Shared, for it may be large and is handed on.
+    pub input: Arc<str>,
     /// Where it waits.
     pub queue: QueueName,
     /// Its place there.

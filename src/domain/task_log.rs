@@ -65,6 +65,13 @@ pub enum TaskEvent {
         /// How long it took.
         took: TimeDelta,
     },
+    /// The task ended, and not by an attempt.
+    Over {
+        /// How, a [`crate::domain::task::TaskStatus`].
+        status: String,
+        /// The reason.
+        error: Option<String>,
+    },
     /// Another attempt will follow.
     Waits {
         /// When.
@@ -104,6 +111,10 @@ impl TaskEvent {
                     text.push('.');
                 }
                 text
+            }
+            Self::Over { status, error } => {
+                let error = error.as_ref().map_or_else(|| ".".to_owned(), |error| format!(": {error}"));
+                format!("The task {}{error}", if status == "cancelled" { "was cancelled" } else { status })
             }
             Self::Waits { until } => format!("Attempt {} follows at {}.", attempt + 1, shown(*until)),
         }

@@ -2,31 +2,39 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use actix_web::web::{self, Bytes};
+use actix_web::web::{self, Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use super::error::{Error, Problem};
+use super::room::{Room, Share};
 use super::state::ApiState;
+use crate::domain::json::{self, Unsound};
 
 /// A body that was read whole; not yet understood.
 #[derive(Clone, Debug)]
-pub(super) struct Body(Bytes);
+pub(super) struct Body {
+    bytes: Bytes,
+    /// Its part of the memory for bodies, until the last clone is gone.
+    _share: Option<Arc<Share>>,
+}
 
 impl Body {
     /// The body as it came.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Whether the request has no body.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.trim_ascii().is_empty()
+        self.bytes.trim_ascii().is_empty()
     }
 
     /// Reads the body as JSON of a type.
@@ -38,12 +46,19 @@ impl Body {
             let problem = Problem { loc: vec!["body".into()], msg: "Field required".into(), kind: "missing".into() };
             return Err(Error::invalid(problem));
         }
-        refuse_nul(&self.0)?;
-        let mut json = serde_json::Deserializer::from_slice(&self.0);
+        refuse_nul(&self.bytes)?;
+        let mut json = serde_json::Deserializer::from_slice(&self.bytes);
         let value = serde_path_to_error::deserialize(&mut json)
             .map_err(|error| Error::invalid(problem(error.path(), error.inner())))?;
         json.end().map_err(|error| Error::invalid(syntax_problem(&error)))?;
         Ok(value)
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into(), _share: None }
     }
 }
 
@@ -53,27 +68,39 @@ impl FromRequest for Body {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let state = request.app_data::<web::Data<ApiState>>().cloned();
+        let room = request.app_data::<web::Data<Room>>().cloned();
         let payload = web::Payload::from_request(request, payload);
         let request = request.clone();
         let head = check_head(request.headers(), state.as_ref().map_or(0, |state| state.options.max_body_bytes));
         Box::pin(async move {
             head?;
-            let state = state.ok_or(Error::BodyBroken)?;
+            let (Some(state), Some(room)) = (state, room) else { return Err(Error::BodyBroken) };
             let payload = payload.await.map_err(|_| Error::BodyBroken)?;
-            let limit = state.options.max_body_bytes;
-            let read = actix_web::rt::time::timeout(state.options.body_timeout, payload.to_bytes_limited(limit)).await;
-            match read.map_err(|_| Error::BodyTimeout)? {
-                Ok(Ok(bytes)) => {
-                    let body = Self(bytes);
-                    // The audit trail reads it again.
-                    request.extensions_mut().insert(body.clone());
-                    Ok(body)
-                }
-                Ok(Err(_)) => Err(Error::BodyBroken),
-                Err(_) => Err(Error::BodyTooLarge(limit)),
-            }
+            let reading = read(payload, state.options.max_body_bytes, room.share());
+            let read = actix_web::rt::time::timeout(state.options.body_timeout, reading).await;
+            let body = read.map_err(|_| Error::BodyTimeout)??;
+            // The audit trail reads it again.
+            request.extensions_mut().insert(body.clone());
+            Ok(body)
         })
     }
+}
+
+/// Reads a body as it comes, within its limit and within the memory there is for bodies.
+async fn read(mut payload: web::Payload, limit: usize, mut share: Share) -> Result<Body, Error> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Error::BodyBroken)?;
+        let length = bytes.len() + chunk.len();
+        if length > limit {
+            return Err(Error::BodyTooLarge(limit));
+        }
+        if !share.grow_to(length) {
+            return Err(Error::NoRoom);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Body { bytes: bytes.freeze(), _share: Some(Arc::new(share)) })
 }
 
 /// A body that says it is something else is refused: a form of another site's page can't be told to send JSON.
@@ -94,22 +121,13 @@ fn refuse_nul(bytes: &[u8]) -> Result<(), Error> {
     if !bytes.windows(6).any(|window| window == br"\u0000") {
         return Ok(());
     }
-    match serde_json::from_slice::<Value>(bytes) {
-        Ok(value) if has_nul(&value) => Err(Error::invalid(Problem {
+    match str::from_utf8(bytes).map(json::check) {
+        Ok(Err(error @ Unsound::Nul)) => Err(Error::invalid(Problem {
             loc: vec!["body".into()],
-            msg: "the character U+0000 can't be stored; leave it out".to_owned(),
+            msg: error.to_string(),
             kind: "value_error".to_owned(),
         })),
         _ => Ok(()),
-    }
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
-        _ => false,
     }
 }
 
@@ -138,12 +156,17 @@ fn syntax_problem(error: &serde_json::Error) -> Problem {
     Problem { loc: vec!["body".into()], msg, kind: "json_invalid".to_owned() }
 }
 
-/// serde_json ends its texts with a position, which says nothing of the value.
+/// serde_json ends its texts with a position, which says nothing of the value. And it repeats a value of another type than
+/// was expected, which may be a secret that stands in the wrong place.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
+    let text = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
+    match text.split_once(": ").zip(text.rsplit_once(", expected ")) {
+        Some((("invalid type" | "invalid value", _), (found, expected))) => {
+            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            format!("{kind}, expected {expected}")
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -163,8 +186,12 @@ mod tests {
         priority: Option<Priority>,
     }
 
+    fn body(text: &str) -> Body {
+        Body { bytes: Bytes::copy_from_slice(text.as_bytes()), _share: None }
+    }
+
     fn refusal(text: &str) -> Problem {
-        match Body(Bytes::copy_from_slice(text.as_bytes())).json::<Sample>() {
+        match body(text).json::<Sample>() {
             Err(Error::Invalid(problems)) => problems.into_iter().next().expect("a problem"),
             other => panic!("{other:?}"),
         }
@@ -193,8 +220,27 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_the_wrong_type_is_not_repeated() {
+        for (text, kind) in [
+            (r#"{"name":1234567}"#, "integer"),
+            (r#"{"name":-1.5}"#, "floating point"),
+            (r#"{"name":true}"#, "boolean"),
+            (r#"{"name":["hush"]}"#, "sequence"),
+            (r#"{"name":{"a, expected b":1}}"#, "map"),
+        ] {
+            assert_eq!(refusal(text).msg, format!("invalid type: {kind}, expected a string"));
+        }
+        for text in ["\"hush, expected ` \"", "12345", "null"] {
+            let msg = refusal(text).msg;
+            assert!(
+                msg.ends_with(", expected struct Sample") && !msg.contains("hush") && !msg.contains("1234"),
+                "{msg}"
+            );
+        }
+    }
+
+    #[test]
     fn a_backslash_before_digits_is_no_nul() {
-        let body = Body(Bytes::from_static(br#"{"name":"C:\\u0000"}"#));
-        assert!(body.json::<Sample>().is_ok());
+        assert!(body(r#"{"name":"C:\\u0000"}"#).json::<Sample>().is_ok());
     }
 }

@@ -12,6 +12,8 @@ use crate::{dispatch, sources, store};
 
 /// Seconds after which a client may come back when the service is overloaded or the database away.
 const RETRY_AFTER_S: u64 = 2;
+/// The same when too many tasks are pending: it takes longer until some have run.
+const BACKLOG_RETRY_AFTER_S: u64 = 10;
 
 /// Why a request is not answered with what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,9 @@ pub enum Error {
     /// The body is not said to be JSON.
     #[error("the body has the content type {0:?}; send JSON with Content-Type: application/json")]
     MediaType(String),
+    /// Bodies that are being read and worked on take all the memory there is for them.
+    #[error("too many large requests are under way; send it again in a moment")]
+    NoRoom,
     /// As many event streams are open as may be.
     #[error("all {0} event streams are in use; close one, try again later, or raise api.max_streams")]
     TooManyStreams(usize),
@@ -189,9 +194,11 @@ impl Error {
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyBroken => (S::BAD_REQUEST, "body_broken"),
             Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, "media_type"),
+            Self::NoRoom => (S::SERVICE_UNAVAILABLE, "overloaded"),
             Self::TooManyStreams(_) => (S::SERVICE_UNAVAILABLE, "too_many_streams"),
             Self::Dispatch(dispatch::Error::NoSuchWorkflow) => (S::NOT_FOUND, "not_found"),
-            Self::Dispatch(error @ dispatch::Error::Overloaded) => (S::TOO_MANY_REQUESTS, error.code()),
+            Self::Dispatch(error @ dispatch::Error::Backlog(_)) => (S::TOO_MANY_REQUESTS, error.code()),
+            Self::Dispatch(error @ dispatch::Error::Overloaded) => (S::SERVICE_UNAVAILABLE, error.code()),
             Self::Dispatch(error @ dispatch::Error::Stopping) => (S::SERVICE_UNAVAILABLE, error.code()),
             Self::Dispatch(dispatch::Error::Store(error)) => of_store(error),
             Self::Change(error) => of_change(error),
@@ -226,6 +233,7 @@ fn of_store(error: &store::Error) -> (StatusCode, &'static str) {
         error if is_of_class(error, DATA) => (StatusCode::BAD_REQUEST, "value_not_storable"),
         error if is_of_class(error, INTEGRITY) => (StatusCode::CONFLICT, "changed_meanwhile"),
         store::Error::WrongKey => (StatusCode::CONFLICT, error.code()),
+        store::Error::PageTooLarge { .. } => (StatusCode::BAD_REQUEST, error.code()),
         error => (StatusCode::INTERNAL_SERVER_ERROR, error.code()),
     }
 }
@@ -238,7 +246,7 @@ fn detail_of_store(error: &store::Error) -> String {
         error if is_of_class(error, INTEGRITY) => {
             "what the request refers to was changed or deleted meanwhile; look again".to_owned()
         }
-        store::Error::Unreadable(_) | store::Error::WrongKey => error.to_string(),
+        store::Error::Unreadable(_) | store::Error::WrongKey | store::Error::PageTooLarge { .. } => error.to_string(),
         _ => "the database refused a statement; the service's log says why".to_owned(),
     }
 }
@@ -271,7 +279,10 @@ impl ResponseError for Error {
             StatusCode::UNAUTHORIZED => {
                 response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")));
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::TOO_MANY_REQUESTS => {
+                response.insert_header((RETRY_AFTER, BACKLOG_RETRY_AFTER_S));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
                 response.insert_header((RETRY_AFTER, RETRY_AFTER_S));
             }
             _ => {}

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::dashboard;
 use super::state::ApiState;
+use crate::dispatch::Dispatch;
 use crate::dispatch::health::{Health, Phase};
 use crate::dispatch::roster::PoolView;
 use crate::domain::clock;
@@ -39,7 +40,7 @@ pub struct Services {
     /// What makes tasks of schedules and retries.
     beat: PartHealth,
     /// Redis.
-    redis: PartHealth,
+    redis: RedisHealth,
     /// PostgreSQL.
     database: PartHealth,
 }
@@ -71,6 +72,16 @@ pub struct WorkerHealth {
 pub struct PartHealth {
     /// `healthy`, `unhealthy`, or `disabled` where this node has no such part.
     status: &'static str,
+}
+
+/// How Redis is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RedisHealth {
+    /// `healthy` or `unhealthy`.
+    status: &'static str,
+    /// What to change there: it is full, or may throw mailboxes away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 /// Whether the service can be used.
@@ -192,10 +203,15 @@ fn judge(health: &Health, pools: &[PoolView], paused_queues: Vec<String>, now: D
                 paused_queues,
             },
             beat: PartHealth { status: word(beat) },
-            redis: PartHealth { status: word(Some(health.redis_ok())) },
+            redis: RedisHealth { status: word(Some(health.redis_ok())), warning: health.redis_warning() },
             database: PartHealth { status: word(Some(health.database_ok())) },
         },
     }
+}
+
+/// Whether the service can be used.
+pub(super) fn is_ready(dispatch: &Dispatch) -> bool {
+    readiness(dispatch.health(), &dispatch.roster().pools()) == "ready"
 }
 
 fn readiness(health: &Health, pools: &[PoolView]) -> &'static str {
@@ -228,6 +244,7 @@ mod tests {
         PoolView {
             name: "celery".into(),
             queues: vec![],
+            weights: None,
             workers: 1,
             threads: 1,
             configured: (1, 1),

@@ -104,8 +104,8 @@ impl ApiKey {
     post, path = "/api/v1/keys", tag = "keys", request_body = KeyRequest,
     responses(
         (status = 201, description = "The key", body = NewKey),
-        (status = 400, description = "The first key of a service without a configured one must be an admin's, or there \
-            are too many keys", body = ErrorBody),
+        (status = 400, description = "The first key of a service without a configured one must be an admin's that does not \
+            expire, or there are too many keys", body = ErrorBody),
         (status = 409, description = "Another key has the name", body = ErrorBody),
         (status = 422, description = "Parts of the body can't be used", body = ValidationBody),
     )
@@ -114,9 +114,9 @@ pub(super) async fn create(state: Data<ApiState>, caller: Caller, body: Body) ->
     let new: KeyRequest = body.json()?;
     let now = clock::now();
     let expires_at = new.expires_at.as_deref().map(|text| checked_end(text, now)).transpose()?;
-    if caller.is_anonymous() && new.scope != Scope::Admin {
+    if caller.is_anonymous() && (new.scope != Scope::Admin || expires_at.is_some()) {
         let detail = "Once there is a key, keys are asked for, and no key is configured: make one with the scope admin \
-                      first, else nobody could manage keys";
+                      and without expires_at first, else nobody could manage keys in the end";
         return Err(Error::refused("key_first_admin", detail));
     }
     let fresh = FreshKey::of(rand::rng().random::<[u8; KEY_BYTES]>());
@@ -169,17 +169,22 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
     delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 200, description = "The key that was revoked", body = ApiKey),
-        (status = 400, description = "It was revoked before", body = ErrorBody),
+        (status = 400, description = "It was revoked before, or is the last that can manage keys", body = ErrorBody),
         (status = 404, description = "Key not found", body = ErrorBody),
     )
 )]
 pub(super) async fn revoke(state: Data<ApiState>, id: Path<String>) -> Result<Json<ApiKey>, Error> {
     let id = id.parse().map_err(|_| NOT_FOUND)?;
-    match state.store.revoke_key(id).await? {
+    match state.store.revoke_key(id, state.options.api_keys.is_empty()).await? {
         Revoked::Done(key) => {
             state.keyring.key_was_revoked(id);
             Ok(Json(ApiKey::of(key, clock::now())))
         }
+        Revoked::LastAdmin => Err(Error::refused(
+            "key_last_admin",
+            "No other admin key is there that does not expire, and no key is configured: nobody could manage keys any \
+             more. Make another admin key without expires_at first, or set AUTOMAGIK_SPARK_API_KEY and restart",
+        )),
         Revoked::Already => Err(Error::refused("key_revoked", "Key is revoked already")),
         Revoked::Unknown => Err(NOT_FOUND),
     }

@@ -12,9 +12,13 @@ mod cors;
 mod dashboard;
 pub mod error;
 pub mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+mod harden;
 pub mod health;
 pub mod key;
 mod keyring;
+pub mod limits;
 mod metrics;
 pub mod occurrence;
 pub mod openapi;
@@ -25,6 +29,7 @@ pub mod preview;
 mod query;
 pub mod queue;
 pub mod remote;
+mod room;
 pub mod run;
 pub mod schedule;
 pub mod schedule_body;
@@ -41,7 +46,9 @@ pub mod task_log;
 mod trail;
 pub mod worker;
 pub mod workflow;
+pub mod workflow_change;
 
+use std::any::Any;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -49,8 +56,11 @@ use actix_web::dev::Server;
 use actix_web::guard::{self, Guard, GuardContext};
 use actix_web::http::header::{ACCEPT, ALLOW};
 use actix_web::middleware::{NormalizePath, from_fn};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data, ServiceConfig, get, post};
 use actix_web::{App, HttpResponse, HttpServer, Resource};
+
+use rustix::net::sockopt::set_tcp_user_timeout;
 
 pub use error::{Error, ErrorBody};
 pub use keyring::Keyring;
@@ -58,6 +68,8 @@ pub use state::{ApiOptions, ApiState};
 
 /// How long a connection that is being closed is read on, so that a client that still sends hears the answer.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a client may take nothing of what it is sent.
+const STALLED: Duration = Duration::from_secs(60);
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
@@ -70,19 +82,23 @@ pub fn serve(listener: TcpListener, state: ApiState, workers: usize) -> std::io:
     let options = state.options.clone();
     let data = Data::new(state);
     let attempts = Data::new(dashboard::Attempts::default());
+    let room = Data::new(room::Room::new(options.max_bodies_bytes));
     let server = HttpServer::new(move || {
         // The last wrap is the outermost: what any part answers passes through CORS.
         App::new()
             .app_data(data.clone())
             .app_data(attempts.clone())
+            .app_data(room.clone())
             .configure(|config| routes(config, &data.options))
             .wrap(NormalizePath::trim())
             .wrap(from_fn(cors::allow_origins))
+            .wrap(from_fn(harden::harden))
     });
     let server = server
         .workers(workers)
         .max_connections(options.max_connections.div_ceil(workers))
         .backlog(BACKLOG)
+        .on_connect(|connection, _| limit_silence(connection))
         // A client that closes its side has left: its stream or its wait ends at once, not at the next write.
         .h1_allow_half_closed(false)
         .client_request_timeout(options.request_timeout)
@@ -92,6 +108,15 @@ pub fn serve(listener: TcpListener, state: ApiState, workers: usize) -> std::io:
         .disable_signals()
         .listen(listener)?;
     Ok(server.run())
+}
+
+/// A client that takes nothing of its answer must not keep the answer in memory for ever: the system ends the connection.
+fn limit_silence(connection: &dyn Any) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let limit = u32::try_from(STALLED.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = set_tcp_user_timeout(stream, limit) {
+        log::debug!("a connection has no limit for a client that stops reading: {error}");
+    }
 }
 
 /// Every route. Paths have no trailing slash here; one in a request is taken off before it gets here. A route that needs
@@ -139,7 +164,8 @@ fn sources(config: &mut ServiceConfig) {
                 .route(get().to(source::get))
                 .route(web::patch().to(source::patch))
                 .route(web::delete().to(source::delete)),
-        );
+        )
+        .service(resource("/sources/{id}/resume", "POST").route(post().to(source::resume)));
 }
 
 fn workflows(config: &mut ServiceConfig) {
@@ -150,8 +176,9 @@ fn workflows(config: &mut ServiceConfig) {
         .service(resource("/workflows/sync/{flow_id}", "POST").route(post().to(remote::sync)))
         .service(resource("/workflows/{id}/run", "POST").route(post().to(run::run)))
         .service(
-            resource("/workflows/{id}", "GET, DELETE")
+            resource("/workflows/{id}", "GET, PATCH, DELETE")
                 .route(get().to(workflow::get))
+                .route(web::patch().to(workflow_change::patch))
                 .route(web::delete().to(workflow::delete)),
         );
 }

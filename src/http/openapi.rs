@@ -4,6 +4,7 @@ pub(super) mod refine;
 
 use std::sync::{Arc, LazyLock};
 
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Path;
 use actix_web::{HttpResponse, Responder};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use utoipa_swagger_ui::Config;
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
     adapter, audit, bulk, events, health, key, metrics, occurrence, pool, preview, queue, remote, run, schedule,
-    schedule_body, source, stats, task, task_log, worker, workflow,
+    schedule_body, source, stats, task, task_log, worker, workflow, workflow_change,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -26,8 +27,8 @@ const URL: &str = "/api/v1/openapi.json";
     ),
     paths(
         health::report, health::live, health::ready, health::root, metrics::scrape,
-        source::create, source::list, source::get, source::patch, source::delete, adapter::list,
-        workflow::list, workflow::get, workflow::delete, remote::list, remote::get, remote::sync, run::run,
+        source::create, source::list, source::get, source::patch, source::delete, source::resume, adapter::list,
+        workflow::list, workflow::get, workflow_change::patch, workflow::delete, remote::list, remote::get, remote::sync, run::run,
         task::list, task::get, task::delete, task::cancel, task::retry, task::attempts, task_log::list,
         bulk::retry, bulk::cancel, bulk::delete, events::of_task, events::of_all,
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
@@ -82,6 +83,8 @@ pub(super) async fn swagger_file(file: Path<String>) -> Result<HttpResponse, Err
     let found = utoipa_swagger_ui::serve(&file, SWAGGER.clone()).ok().flatten();
     let found = found.ok_or(Error::NotFound("Page"))?;
     let mut response = HttpResponse::Ok();
+    // They change with the program only, and hold nothing of anybody.
+    response.insert_header((CACHE_CONTROL, "public, max-age=3600"));
     if found.gzpipped {
         response.insert_header(("Content-Encoding", "gzip"));
     }

@@ -29,6 +29,7 @@ const RULES: &[Rule] = &[
     quiet("GET", "/api/v1/sources/{id}", Read),
     logged("PATCH", "/api/v1/sources/{id}", Admin, "source.update"),
     logged("DELETE", "/api/v1/sources/{id}", Admin, "source.delete"),
+    logged("POST", "/api/v1/sources/{id}/resume", Admin, "source.resume"),
     quiet("GET", "/api/v1/adapters", Read),
     // Workflows. Running one is the hot path: the task itself tells when and of what it was made.
     quiet("GET", "/api/v1/workflows", Read),
@@ -37,6 +38,7 @@ const RULES: &[Rule] = &[
     logged("POST", "/api/v1/workflows/sync/{flow_id}", Admin, "workflow.sync"),
     quiet("POST", "/api/v1/workflows/{id}/run", Run),
     quiet("GET", "/api/v1/workflows/{id}", Read),
+    logged("PATCH", "/api/v1/workflows/{id}", Admin, "workflow.update"),
     logged("DELETE", "/api/v1/workflows/{id}", Admin, "workflow.delete"),
     // Tasks.
     quiet("GET", "/api/v1/tasks", Read),

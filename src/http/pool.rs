@@ -31,6 +31,8 @@ pub struct Pool {
     name: String,
     /// The queues it serves, in order.
     queues: Vec<String>,
+    /// The share of each in the tasks that are started while all have some; null where the order is strict.
+    weights: Option<Vec<u32>>,
     /// Executors it should have.
     workers: usize,
     /// Slots of each.
@@ -133,6 +135,7 @@ impl From<&PoolView> for Pool {
         Self {
             name: view.name.clone(),
             queues: view.queues.iter().map(ToString::to_string).collect(),
+            weights: view.weights.clone(),
             workers: view.workers,
             threads: view.threads,
             ready,

@@ -32,6 +32,8 @@ pub struct Queue {
     pub(super) name: String,
     /// Tasks that may start and wait.
     pub(super) depth: i64,
+    /// Those of them that wait at a limit of their source or workflow, or because their source is left alone.
+    pub(super) limited: i64,
     /// Tasks that may not start yet.
     pub(super) delayed: i64,
     /// How long the oldest of those that may start has waited.
@@ -116,6 +118,7 @@ impl Queue {
         Self {
             name,
             depth: 0,
+            limited: 0,
             delayed: 0,
             oldest_age_s: None,
             running: 0,
@@ -139,6 +142,7 @@ fn merge(
         .into_iter()
         .map(|queue| Queue {
             depth: queue.depth,
+            limited: queue.parked,
             delayed: queue.delayed,
             oldest_age_s: queue.oldest_pending_at.map(age),
             running: queue.running,
@@ -172,6 +176,7 @@ mod tests {
         let pool = PoolView {
             name: "celery".into(),
             queues: vec![queue("celery"), queue("direct")],
+            weights: None,
             workers: 1,
             threads: 1,
             configured: (1, 1),
@@ -182,9 +187,12 @@ mod tests {
         let live = QueueRecord {
             name: "celery".into(),
             depth: 2,
+            parked: 1,
             delayed: 0,
             oldest_pending_at: Some(now - chrono::TimeDelta::milliseconds(1500)),
             running: 1,
+            oldest_started_at: Some(now),
+            retrying: 0,
             paused_at: Some(now),
         };
         let rates = HashMap::from([(queue("direct"), 7), (queue("gone"), 1)]);

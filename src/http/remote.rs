@@ -195,13 +195,26 @@ pub(super) async fn sync(
 /// The source that a request names, or every active one.
 async fn asked(state: &ApiState, source_url: Option<String>) -> Result<Vec<SourceRecord>, Error> {
     match source_url {
-        Some(source) => {
-            let source = state.store.source_by_url_or_name(source).await?;
-            Ok(vec![source.ok_or(Error::NotFound("Source"))?])
-        }
+        Some(source) => named(state, source).await.map(|source| vec![source]),
         None => {
             let active = SourceFilter { status: Some("active".to_owned()), ..SourceFilter::default() };
             Ok(state.store.sources(active, 0, SOURCES_MAX).await?.0)
+        }
+    }
+}
+
+/// The source with this url or, if there is none, the one with this name.
+async fn named(state: &ApiState, url_or_name: String) -> Result<SourceRecord, Error> {
+    if let Some(source) = state.store.source_by_url(url_or_name.clone()).await? {
+        return Ok(source);
+    }
+    let mut named = state.store.sources_by_name(url_or_name).await?;
+    match (named.pop(), named.is_empty()) {
+        (Some(source), true) => Ok(source),
+        (None, _) => Err(Error::NotFound("Source")),
+        (Some(_), false) => {
+            let detail = "several sources have this name; give the url of the one that is meant, or rename one of them";
+            Err(Error::refused("source_ambiguous", detail))
         }
     }
 }

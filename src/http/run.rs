@@ -1,6 +1,7 @@
 //! `POST /api/v1/workflows/{id}/run`: the hot path. Nothing is read before the task is stored.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -9,7 +10,7 @@ use actix_web::rt::time::sleep;
 use actix_web::web::{Data, Json, Path};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::body::Body;
@@ -34,15 +35,17 @@ pub(super) const RETRIES_MAX: u32 = 100;
 const TIMEOUT_MAX_S: u32 = 86_400;
 /// Longest delay.
 const DELAY_MAX_S: f64 = 366.0 * 86_400.0;
+/// A `run_at` that has passed by no more counts as now: clocks differ, and requests take their time.
+const RUN_AT_GRACE: TimeDelta = TimeDelta::minutes(1);
 /// Longest session id and key.
 const TEXT_MAX: usize = 255;
 
 /// A run with what it may be told. A body that is only a JSON string is the input.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct RunRequest {
-    /// Text, or an object, which the source is given as JSON text. `{"value": x}` means x.
+    /// Text, or an object, which the source is given as the JSON text that was sent. `{"value": x}` means x.
     #[schema(value_type = Object, example = json!("Hello"))]
-    input_data: Value,
+    input_data: Box<RawValue>,
     /// Runs with the same session share what the source remembers; each has its own where none is given.
     #[schema(min_length = 1, max_length = 255)]
     session_id: Option<String>,
@@ -61,7 +64,7 @@ pub struct RunRequest {
     /// Starts so many seconds later.
     #[schema(minimum = 0, maximum = 31_622_400)]
     delay: Option<f64>,
-    /// Starts at this time, instead of a delay.
+    /// Starts at this time, instead of a delay. One that passed more than a minute ago is refused.
     #[schema(value_type = Option<DateTime<Utc>>)]
     run_at: Option<String>,
 }
@@ -83,7 +86,7 @@ pub struct RunRequest {
         (status = 409, description = "The key belongs to a task of another workflow", body = ErrorBody),
         (status = 413, description = "The body is too large", body = ErrorBody),
         (status = 422, description = "Parts of the request can't be used", body = ValidationBody),
-        (status = 429, description = "Too many tasks are being submitted", body = ErrorBody),
+        (status = 429, description = "As many tasks are pending as may be", body = ErrorBody),
     )
 )]
 pub(super) async fn run(
@@ -116,7 +119,7 @@ pub(super) async fn run(
 /// A task that lacks nothing but its workflow.
 #[derive(Clone, Debug)]
 struct Draft {
-    input: String,
+    input: Arc<str>,
     queue: QueueName,
     priority: Priority,
     max_retries: u32,
@@ -150,11 +153,8 @@ async fn submit(state: &ApiState, task: NewTask, key: Option<String>) -> Result<
         return Ok(task.into());
     };
     let workflow_id = task.workflow_id;
-    match state.store.submit_once(key, task.clone()).await? {
-        Once::Created => {
-            state.dispatch.stored(&task);
-            Ok(task.into())
-        }
+    match state.dispatch.submit_once(key, task.clone()).await? {
+        Once::Created => Ok(task.into()),
         Once::NoSuchWorkflow => Err(dispatch::Error::NoSuchWorkflow.into()),
         Once::Existing(task) if task.workflow_id == workflow_id => Ok((*task).into()),
         Once::Existing(_) => Err(Error::Conflict {
@@ -207,10 +207,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
 fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft, Error> {
     // What PostgreSQL keeps of a time.
     let now = now.trunc_subsecs(6);
-    let request = match body.json::<Value>()? {
-        Value::Object(_) => body.json::<RunRequest>()?,
-        input_data => RunRequest {
-            input_data,
+    let request = if body.bytes().trim_ascii_start().starts_with(b"{") {
+        body.json::<RunRequest>()?
+    } else {
+        RunRequest {
+            input_data: body.json()?,
             session_id: None,
             queue: None,
             priority: None,
@@ -218,10 +219,10 @@ fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft,
             timeout: None,
             delay: None,
             run_at: None,
-        },
+        }
     };
     let mut problems = Vec::new();
-    let input = Input::from_json(request.input_data);
+    let input = Input::from_json(&request.input_data);
     let input = input.map_err(|error| problems.push(Problem::body("input_data", error.to_string())));
     let mut check = |fits: bool, field: &str, msg: String| {
         if !fits {
@@ -238,13 +239,17 @@ fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft,
     check(delay_fits, "delay", "delay must be from 0 seconds to 366 days".to_owned());
     let run_at = request.run_at.as_deref().map(read_time);
     check(run_at != Some(None), "run_at", "run_at must be a date-time such as 2026-11-24T18:00:00Z".to_owned());
+    let passed = run_at.flatten().filter(|at| now - *at > RUN_AT_GRACE);
+    let has_passed =
+        passed.map_or_else(String::new, |_| format!("run_at has passed (it is {now}); leave it out to run at once"));
+    check(passed.is_none(), "run_at", has_passed);
     check(request.delay.is_none() || run_at.is_none(), "run_at", "give delay or run_at, not both".to_owned());
     let (Ok(input), true) = (input, problems.is_empty()) else { return Err(Error::Invalid(problems)) };
     #[expect(clippy::cast_possible_truncation, reason = "checked to be within a year")]
     let delay = request.delay.map(|seconds| TimeDelta::microseconds((seconds * 1e6) as i64));
     let start = run_at.flatten().or_else(|| Some(now + delay?)).unwrap_or(now);
     Ok(Draft {
-        input: input.to_stored(),
+        input: input.to_stored().into(),
         queue: request.queue.unwrap_or_default(),
         priority: request.priority.unwrap_or_default(),
         max_retries,
@@ -253,4 +258,16 @@ fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft,
         created_at: now,
         pending_at: start.max(now).trunc_subsecs(6),
     })
+}
+
+/// Reads a body as a run's (for the fuzz target): what is taken keeps its input, and does not wait in the past.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_any(body: &Body, options: &ApiOptions) -> Result<(), Error> {
+    let now = clock::now();
+    let draft = draft(body, options, now)?;
+    let stored: Box<RawValue> = serde_json::from_str(&draft.input).expect("an input is stored as JSON");
+    let again = Input::from_json(&stored).expect("and is an input still").to_stored();
+    assert_eq!(Input::source_text(Some(&again)), Input::source_text(Some(&draft.input)));
+    assert!(draft.pending_at >= draft.created_at, "a task waits in the past");
+    Ok(())
 }

@@ -130,6 +130,7 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
     ),
     responses(
         (status = 200, description = "A page of schedules", body = Page<Schedule>),
+        (status = 400, description = "The page is too large to be held in memory", body = ErrorBody),
         (status = 422, description = "Parts of the query can't be used", body = ValidationBody),
     )
 )]
@@ -276,7 +277,7 @@ pub(super) async fn disable(state: Data<ApiState>, id: Path<String>) -> Result<J
     responses(
         (status = 200, description = "The task", body = Task),
         (status = 404, description = "Schedule not found", body = ErrorBody),
-        (status = 429, description = "Too many tasks are being submitted", body = ErrorBody),
+        (status = 429, description = "As many tasks are pending as may be", body = ErrorBody),
     )
 )]
 pub(super) async fn trigger(state: Data<ApiState>, id: Path<String>) -> Result<Json<Task>, Error> {
@@ -287,7 +288,7 @@ pub(super) async fn trigger(state: Data<ApiState>, id: Path<String>) -> Result<J
         id: TaskId::generate(),
         workflow_id: schedule.workflow_id,
         schedule_id: Some(schedule.id),
-        input: schedule.input.unwrap_or_else(default_input),
+        input: schedule.input.unwrap_or_else(default_input).into(),
         // What an older version stored may fit no queue of ours.
         queue: QueueName::new(schedule.queue).unwrap_or_default(),
         priority: Priority::new(schedule.priority.into()).unwrap_or_default(),

@@ -4,11 +4,13 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::{Error, Problem};
+use super::limits::present;
 use super::state::ApiOptions;
 use crate::domain::ids::WorkflowId;
 use crate::domain::input::Input;
@@ -36,7 +38,7 @@ pub struct ScheduleBody {
     /// The input of its tasks: text or an object. The configured default is used where there is none.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
-    input_value: Option<Option<Value>>,
+    input_value: Option<Option<Box<RawValue>>>,
     /// Whatever the user keeps there.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Value>)]
@@ -66,11 +68,6 @@ pub struct ScheduleBody {
     /// How urgent they are there: 0 to 9, 9 first.
     #[schema(value_type = Option<u8>, minimum = 0, maximum = 9)]
     priority: Option<Priority>,
-}
-
-/// Tells null (`Some(None)`) from absent (`None`).
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl ScheduleBody {
@@ -112,8 +109,8 @@ impl ScheduleBody {
             None => base.input,
             // The Python service takes an empty text for none.
             Some(None) => None,
-            Some(Some(Value::String(text))) if text.is_empty() => None,
-            Some(Some(value)) => match Input::from_json(value) {
+            Some(Some(json)) if json.get() == "\"\"" => None,
+            Some(Some(json)) => match Input::from_json(&json) {
                 Ok(input) => Some(input.to_stored()),
                 Err(error) => {
                     let msg = error.to_string().replace("input_data", "input_value");

@@ -9,15 +9,17 @@ use utoipa::ToSchema;
 
 use super::body::Body;
 use super::error::{Error, ErrorBody, ValidationBody};
+use super::limits::{CircuitShown, LimitsShown};
 use super::page::Page;
 use super::query::Query;
 use super::shown;
 use super::source_body::{
-    NewSource, SourcePatch, Status, checked_adapter, checked_key, checked_name, checked_url, name_of,
+    NewSource, SourcePatch, Status, checked_adapter, checked_ca, checked_key, checked_name, checked_url, name_of,
 };
 use super::state::ApiState;
 use crate::domain::ids::SourceId;
-use crate::domain::source::{Endpoint, SourceKind, trim_url};
+use crate::domain::limit::Limits;
+use crate::domain::source::{Endpoint, SourceKind, Trust, trim_url};
 use crate::store::source::{SourceDraft, SourceFilter, SourceRecord, Stored};
 
 /// A server that holds workflows.
@@ -44,6 +46,15 @@ pub struct Source {
     pub version_info: Option<Box<RawValue>>,
     /// What to do where it is unknown whether it ran a flow: `retry` or `fail`.
     pub unknown_policy: &'static str,
+    /// Whether its server's certificate is checked.
+    pub tls_verify: bool,
+    /// The only certificates that it is checked by, PEM; those that this machine trusts where there are none.
+    pub tls_ca: Option<String>,
+    /// What its tasks are limited to.
+    #[serde(flatten)]
+    pub limits: LimitsShown,
+    /// Whether it is called, or left alone for a while.
+    pub circuit: CircuitShown,
     /// When it was added.
     pub created_at: Option<DateTime<Utc>>,
     /// When it last changed.
@@ -61,6 +72,10 @@ impl From<SourceRecord> for Source {
             status: source.status,
             version_info: shown::json(source.version_info),
             unknown_policy: source.unknown_policy.as_str(),
+            tls_verify: source.tls_verify,
+            tls_ca: source.tls_ca,
+            limits: source.gate.limits.into(),
+            circuit: source.gate.into(),
             created_at: source.created_at,
             updated_at: source.updated_at,
         }
@@ -92,13 +107,28 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
     };
     let (kind, api_key) = (new.source_type, checked_key(new.api_key.unwrap_or_default())?);
     let adapter = checked_adapter(kind, new.adapter, &state.options.adapters)?;
-    let endpoint = Endpoint { kind, url, api_key, adapter };
+    let tls_verify = new.tls_verify.unwrap_or(true);
+    let tls_ca = new.tls_ca.as_deref().map(checked_ca).transpose()?.flatten();
+    let trust = Trust::of(tls_verify, tls_ca.as_deref());
+    let limits = new.limits.applied_to(Limits::default())?;
+    let endpoint = Endpoint { kind, url, api_key, adapter, trust };
     refuse_taken(&state, &endpoint.url).await?;
     let version_info = Some(validate(&state, endpoint.clone()).await?);
     let unknown_policy = new.unknown_policy.map(Into::into).unwrap_or_default();
-    let Endpoint { kind, url, api_key, adapter } = endpoint;
-    let api_key = Some(api_key);
-    let draft = SourceDraft { name, kind, url, adapter, api_key, active: true, version_info, unknown_policy };
+    let Endpoint { kind, url, api_key, adapter, .. } = endpoint;
+    let draft = SourceDraft {
+        name,
+        kind,
+        url,
+        adapter,
+        api_key: Some(api_key),
+        active: true,
+        version_info,
+        unknown_policy,
+        tls_verify,
+        tls_ca,
+        limits,
+    };
     Ok(HttpResponse::Created().json(stored(state.store.add_source(draft).await?)?))
 }
 
@@ -141,7 +171,7 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
     Ok(Json(find(&state, &id).await?.into()))
 }
 
-/// Change a source. A new url, type or key is tried before anything changes.
+/// Change a source. A new url, type, key or trust is tried before anything changes.
 #[utoipa::path(
     patch, path = "/api/v1/sources/{id}", tag = "sources", params(("id" = uuid::Uuid, Path)),
     request_body = SourcePatch,
@@ -155,10 +185,18 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
 pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -> Result<Json<Source>, Error> {
     let patch: SourcePatch = body.json()?;
     let source = find(&state, &id).await?;
+    let limits = patch.limits.applied_to(source.gate.limits)?;
     let url = patch.url.as_deref().map(checked_url).transpose()?;
     let name = patch.name.as_deref().map(str::trim).map(checked_name).transpose()?;
     let api_key = patch.api_key.map(checked_key).transpose()?;
-    let is_moved = url.is_some() || api_key.is_some() || patch.source_type.is_some() || patch.adapter.is_some();
+    let is_trusted_anew = patch.tls_verify.is_some() || patch.tls_ca.is_some();
+    let is_moved =
+        url.is_some() || api_key.is_some() || patch.source_type.is_some() || patch.adapter.is_some() || is_trusted_anew;
+    let tls_verify = patch.tls_verify.unwrap_or(source.tls_verify);
+    let tls_ca = match patch.tls_ca {
+        Some(pem) => checked_ca(&pem)?,
+        None => source.tls_ca.clone(),
+    };
     let kind = match patch.source_type {
         Some(kind) => kind,
         None => state.store.source_kind(&source)?,
@@ -181,8 +219,9 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
             Some(key) => key.clone(),
             None => state.store.source_key(&source)?,
         };
-        version_info =
-            Some(validate(&state, Endpoint { kind, url: url.clone(), api_key, adapter: adapter.clone() }).await?);
+        let trust = Trust::of(tls_verify, tls_ca.as_deref());
+        let endpoint = Endpoint { kind, url: url.clone(), api_key, adapter: adapter.clone(), trust };
+        version_info = Some(validate(&state, endpoint).await?);
     }
     let draft = SourceDraft {
         name: name.or_else(|| source.name.clone()).unwrap_or_else(|| name_of(&url)),
@@ -193,8 +232,27 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
         active: patch.status.map_or(source.is_active(), |status| status == Status::Active),
         version_info,
         unknown_policy: patch.unknown_policy.map_or(source.unknown_policy, Into::into),
+        tls_verify,
+        tls_ca,
+        limits,
     };
-    Ok(Json(stored(state.store.update_source(source.id, draft).await?)?))
+    let source = stored(state.store.update_source(source.id, draft).await?)?;
+    // Whatever waits may have room now.
+    state.dispatch.ring_gate();
+    Ok(Json(source))
+}
+
+/// Call a source again at once that is left alone after failures, or because it asked for that.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{id}/resume", tag = "sources", params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "The source", body = Source),
+        (status = 404, description = "Source not found", body = ErrorBody),
+    )
+)]
+pub(super) async fn resume(state: Data<ApiState>, id: Path<String>) -> Result<Json<Source>, Error> {
+    state.dispatch.resume_source(find(&state, &id).await?.id).await?;
+    Ok(Json(find(&state, &id).await?.into()))
 }
 
 /// Delete a source with its workflows, schedules and tasks.
@@ -226,7 +284,12 @@ pub(super) async fn find(state: &ApiState, id: &str) -> Result<SourceRecord, Err
 
 fn stored(stored: Stored) -> Result<Source, Error> {
     match stored {
-        Stored::Done(source) => Ok((*source).into()),
+        Stored::Done(source) => {
+            if !source.tls_verify {
+                log::warn!("source {} is believed without a look at its certificate (tls_verify is false)", source.id);
+            }
+            Ok((*source).into())
+        }
         Stored::Unknown => Err(NOT_FOUND),
         Stored::Duplicate => Err(duplicate()),
     }
@@ -238,8 +301,10 @@ fn duplicate() -> Error {
 
 /// Says so before the source is asked; the constraint of the table decides when two requests come at once.
 async fn refuse_taken(state: &ApiState, url: &str) -> Result<(), Error> {
-    let taken = state.store.source_by_url_or_name(url.to_owned()).await?;
-    if taken.is_some_and(|source| trim_url(&source.url) == url) { Err(duplicate()) } else { Ok(()) }
+    match state.store.source_by_url(url.to_owned()).await? {
+        Some(_) => Err(duplicate()),
+        None => Ok(()),
+    }
 }
 
 /// Asks a source who it is; returns what it says of its version, JSON.

@@ -4,13 +4,17 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::error::{Error, Problem};
+use super::limits::LimitsBody;
 use crate::domain::adapter::Adapters;
 use crate::domain::source::{Secret, SourceKind, trim_url};
 use crate::domain::workflow::UnknownPolicy;
+use crate::sources::check_certificates;
 
 const NAME_MAX: usize = 255;
 const URL_MAX: usize = 2048;
 const KEY_MAX: usize = 4096;
+/// Some twenty certificates.
+const CA_MAX: usize = 64 * 1024;
 
 /// A source to add.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -31,6 +35,14 @@ pub struct NewSource {
     pub(super) api_key: Option<Secret>,
     /// What to do where it is unknown whether the source ran a flow.
     pub(super) unknown_policy: Option<Policy>,
+    /// Whether the server's certificate is checked (true), where the url is `https`. Without that anybody who stands between
+    /// can read the key and answer in the server's place.
+    pub(super) tls_verify: Option<bool>,
+    /// The certificates to check it by, PEM: of the authorities that signed it, or the server's own. They take the place of
+    /// those that this machine trusts.
+    pub(super) tls_ca: Option<String>,
+    #[serde(flatten)]
+    pub(super) limits: LimitsBody,
 }
 
 /// What to change of a source; what is absent stays.
@@ -45,6 +57,11 @@ pub struct SourcePatch {
     pub(super) api_key: Option<Secret>,
     pub(super) status: Option<Status>,
     pub(super) unknown_policy: Option<Policy>,
+    pub(super) tls_verify: Option<bool>,
+    /// Empty takes it away.
+    pub(super) tls_ca: Option<String>,
+    #[serde(flatten)]
+    pub(super) limits: LimitsBody,
 }
 
 /// Whether a source is in use.
@@ -112,6 +129,22 @@ pub(super) fn checked_key(key: Secret) -> Result<Secret, Error> {
         Ok(key)
     } else {
         Err(Error::invalid(Problem::body("api_key", "api_key must not be longer than 4096 bytes")))
+    }
+}
+
+/// Certificates that a source's server is checked by; empty is none.
+pub(super) fn checked_ca(pem: &str) -> Result<Option<String>, Error> {
+    let refuse = |msg: String| Err(Error::invalid(Problem::body("tls_ca", msg)));
+    let pem = pem.trim();
+    if pem.is_empty() {
+        return Ok(None);
+    }
+    if pem.len() > CA_MAX {
+        return refuse(format!("tls_ca must not be longer than {CA_MAX} bytes: give only the authority that signs"));
+    }
+    match check_certificates(pem) {
+        Ok(()) => Ok(Some(format!("{pem}\n"))),
+        Err(why) => refuse(format!("tls_ca {why}")),
     }
 }
 

@@ -47,8 +47,12 @@ pub struct ApiOptions {
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` is open without a key.
     pub open_metrics: bool,
+    /// Memory that Redis is expected to have, for a Redis that has no limit of its own.
+    pub redis_memory_bytes: u64,
     /// Largest body of a request.
     pub max_body_bytes: usize,
+    /// What bodies may take of memory together, until their requests are answered.
+    pub max_bodies_bytes: usize,
     /// How long the body of a request may take to come.
     pub body_timeout: Duration,
     /// How long a source may take to be validated.
@@ -83,7 +87,9 @@ impl Default for ApiOptions {
             api_keys: Vec::new(),
             cors_origins: vec!["http://localhost:3000".to_owned(), "http://localhost:8883".to_owned()],
             open_metrics: true,
+            redis_memory_bytes: 512 * 1024 * 1024,
             max_body_bytes: 10 * 1024 * 1024,
+            max_bodies_bytes: 128 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             validate_timeout: Duration::from_secs(5),
             remote_timeout: Duration::from_secs(30),
@@ -91,7 +97,7 @@ impl Default for ApiOptions {
             timezone: Tz::UTC,
             missed_policy: MissedPolicy::default(),
             overlap_policy: OverlapPolicy::default(),
-            max_connections: 10_000,
+            max_connections: 15_000,
             request_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             heartbeat: Duration::from_secs(15),

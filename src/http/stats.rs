@@ -12,7 +12,7 @@ use super::error::{Error, ValidationBody};
 use super::query::Query;
 use super::state::ApiState;
 use crate::domain::clock;
-use crate::domain::histogram::Histogram;
+use crate::domain::distribution::Distribution;
 use crate::domain::ids::{SourceId, WorkflowId};
 use crate::domain::statistics::{Figures, Window};
 use crate::store::statistics::{Group, GroupKey, StatisticsFilter, StatisticsRow};
@@ -107,7 +107,7 @@ pub struct AttemptCounts {
     pub released: u64,
 }
 
-/// How long things took, in seconds. The percentiles come from a histogram and are off by less than a fifth.
+/// How long things took, in seconds. The percentiles come from buckets and are off by less than a fifth.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Times {
     /// How many were measured.
@@ -246,8 +246,8 @@ impl From<&Figures> for StatisticsFigures {
     }
 }
 
-impl From<&Histogram> for Times {
-    fn from(times: &Histogram) -> Self {
+impl From<&Distribution> for Times {
+    fn from(times: &Distribution) -> Self {
         let seconds = |ms: f64| ms.round() / 1000.0;
         let quantile = |share| times.quantile_ms(share).map(seconds);
         Self {

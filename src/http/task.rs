@@ -99,7 +99,7 @@ impl From<NewTask> for Task {
             workflow_id: task.workflow_id,
             schedule_id: task.schedule_id,
             status: TaskStatus::Pending.as_str().to_owned(),
-            input_data: shown::input(Some(task.input)),
+            input_data: shown::input(Some(task.input.to_string())),
             output_data: None,
             result: None,
             error: None,
@@ -169,6 +169,7 @@ impl From<AttemptRecord> for Attempt {
     ),
     responses(
         (status = 200, description = "A page of tasks", body = Page<Task>),
+        (status = 400, description = "The page is too large to be held in memory", body = ErrorBody),
         (status = 422, description = "Parts of the query can't be used", body = ValidationBody),
     )
 )]

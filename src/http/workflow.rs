@@ -8,12 +8,14 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::{Error, ErrorBody, ValidationBody};
+use super::limits::LimitsShown;
 use super::page::Page;
 use super::query::Query;
 use super::shown;
 use super::state::ApiState;
 use super::trail::Changed;
 use crate::domain::ids::WorkflowId;
+use crate::domain::workflow::UnknownPolicy;
 use crate::store::workflow::{Named, WorkflowFilter, WorkflowRecord};
 
 /// A flow, agent or team of a source.
@@ -52,6 +54,11 @@ pub struct Workflow {
     /// Labels.
     #[schema(value_type = Option<Vec<String>>)]
     pub tags: Option<Box<RawValue>>,
+    /// What to do where it is unknown whether the source ran it: `retry` or `fail`; null: what the source's policy says.
+    pub unknown_policy: Option<&'static str>,
+    /// What its tasks are limited to, besides the limits of its source.
+    #[serde(flatten)]
+    pub limits: LimitsShown,
     /// When it was first synced.
     pub created_at: Option<DateTime<Utc>>,
     /// When it was last synced.
@@ -101,6 +108,8 @@ impl From<WorkflowRecord> for Workflow {
             icon_bg_color: workflow.icon_bg_color,
             liked: workflow.liked,
             tags: shown::json(workflow.tags),
+            unknown_policy: workflow.unknown_policy.map(UnknownPolicy::as_str),
+            limits: workflow.limits.into(),
             created_at: workflow.created_at,
             updated_at: workflow.updated_at,
             latest_run: workflow.latest_run.map_or_else(|| "NEW".to_owned(), |status| status.to_uppercase()),

@@ -40,24 +40,38 @@ impl Mailbox {
         tokio::time::timeout(limit, listening).await.map_err(|_| Error::Slow)?
     }
 
-    /// Whether Redis answers, and how many listen; in one round trip. Nobody, as far as can be told, where Redis's rules
-    /// for this user forbid to ask.
+    /// Whether Redis answers, how many listen, and whether it was emptied; in one round trip. Where Redis's rules for this
+    /// user forbid to ask, nobody listens and nothing was emptied, as far as can be told.
     ///
     /// # Errors
     /// Redis is away.
-    pub async fn ping(&self) -> Result<u64, Error> {
-        let channel = self.keys.channel();
+    pub async fn ping(&self) -> Result<Pong, Error> {
+        let (channel, mark) = (self.keys.channel(), self.keys.mark());
         self.run(|mut connection| async move {
             let mut pipeline = redis::pipe();
-            pipeline.cmd("PING").cmd("PUBSUB").arg("NUMSUB").arg(channel).ignore_errors();
-            let [pong, listeners]: [redis::RedisResult<redis::Value>; 2] =
+            pipeline.cmd("PING").cmd("PUBSUB").arg("NUMSUB").arg(channel);
+            // Of all nodes one makes the mark, and is told so.
+            pipeline.cmd("SET").arg(mark).arg(1).arg("NX").ignore_errors();
+            let [pong, listeners, marked]: [redis::RedisResult<redis::Value>; 3] =
                 pipeline.query_async(&mut *connection).await?;
             pong?;
             let listeners = listeners.and_then(|counted| Ok(redis::from_redis_value::<(String, u64)>(counted)?));
-            Ok(listeners.map_or(0, |(_, count)| count))
+            Ok(Pong {
+                listeners: listeners.map_or(0, |(_, count)| count),
+                was_emptied: matches!(marked, Ok(redis::Value::Okay)),
+            })
         })
         .await
     }
+}
+
+/// What a ping brings to light.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// How many listen.
+    pub listeners: u64,
+    /// Whether everything that was in Redis is gone, or nothing was there yet. Told once, to whoever sees it first.
+    pub was_emptied: bool,
 }
 
 /// Hears what is told.

@@ -3,10 +3,11 @@
 
 mod channel;
 mod error;
+pub mod figures;
 mod keys;
+mod link;
 mod take;
 
-use bb8_redis::RedisConnectionManager;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
@@ -17,13 +18,14 @@ use crate::domain::queue::{QueueName, score};
 use crate::domain::source::Secret;
 use crate::domain::task::PendingTask;
 
-pub use channel::Ear;
+pub use channel::{Ear, Pong};
 pub use error::Error;
 pub use take::{Taken, Taker};
 
 use keys::Keys;
+use link::Manager;
 
-type Connection = bb8::PooledConnection<'static, RedisConnectionManager>;
+type Connection = bb8::PooledConnection<'static, Manager>;
 
 /// How to reach Redis.
 #[derive(Clone, Debug)]
@@ -43,7 +45,7 @@ pub struct MailboxOptions {
 /// The mailboxes: cheap to clone, usable from any thread. Calls run on the shared runtime, see [`crate::store::Store`].
 #[derive(Clone)]
 pub struct Mailbox {
-    pool: bb8::Pool<RedisConnectionManager>,
+    pool: bb8::Pool<Manager>,
     client: redis::Client,
     keys: Keys,
     options: MailboxOptions,
@@ -57,8 +59,8 @@ impl Mailbox {
     /// The url can't be used.
     pub fn open(options: MailboxOptions, runtime: Handle) -> Result<Self, Error> {
         let client = redis::Client::open(options.url.expose()).map_err(|error| Error::Url(error.to_string()))?;
-        let manager =
-            RedisConnectionManager::new(options.url.expose()).map_err(|error| Error::Url(error.to_string()))?;
+        let manager = Manager::new(options.url.expose(), options.response_timeout)
+            .map_err(|error| Error::Url(error.to_string()))?;
         let pool = bb8::Pool::builder()
             .max_size(options.pool_size)
             .connection_timeout(options.acquire_timeout)
@@ -119,6 +121,21 @@ impl Mailbox {
             }
             pipeline.exec_async(&mut *connection).await?;
             Ok(())
+        })
+        .await
+    }
+
+    /// The first ids of a mailbox, which stay there.
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub async fn first(&self, queue: QueueName, count: isize) -> Result<Vec<TaskId>, Error> {
+        let keys = self.keys.clone();
+        self.run(move |mut connection| async move {
+            let mut command = redis::cmd("ZRANGE");
+            command.arg(keys.mailbox(&queue)).arg(0).arg(count - 1);
+            let members: Vec<String> = command.query_async(&mut *connection).await?;
+            Ok(members.iter().filter_map(|member| member.parse().ok()).collect())
         })
         .await
     }

@@ -41,9 +41,9 @@ impl Mailbox {
     }
 }
 
-/// Takes ids out of the mailboxes of one pool, in strict order of the queues. Has a connection of its own: a blocked
-/// command would hold up everybody else's, and redis's default response timeout would cut it off while the server goes
-/// on and pops an id for nobody.
+/// Takes ids out of the mailboxes of one pool, in the order of the queues that it is given. Has a connection of its own:
+/// a blocked command would hold up everybody else's, and redis's default response timeout would cut it off while the
+/// server goes on and pops an id for nobody.
 pub struct Taker {
     mailbox: Mailbox,
     connection: Option<MultiplexedConnection>,
@@ -54,9 +54,9 @@ impl Taker {
         Self { mailbox, connection: None }
     }
 
-    /// Waits up to `block` for an id in one of `queues` (at least one), and takes at most `free()` ids, which is asked again once there is one: slots may
-    /// have become free meanwhile. Empty when nothing came. Not cancellation-safe: an id may be on its way; it is then
-    /// found again by reconciling.
+    /// Waits up to `block` for an id in one of `queues` (at least one), and takes at most `free()` ids, which is asked
+    /// again once there is one: slots may have become free meanwhile. Empty when nothing came. Not cancellation-safe: an
+    /// id may be on its way; it is then found again by reconciling.
     ///
     /// # Errors
     /// Redis is away; ids may have been taken, and are found again by reconciling.

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use crate::domain::adapter::Adapters;
-use crate::domain::source::{Endpoint, Secret, SourceKind};
+use crate::domain::limit::Limits;
+use crate::domain::source::{Endpoint, Secret, SourceKind, Trust};
 use crate::domain::workflow::UnknownPolicy;
 use crate::sources::{self, Error, HttpClient};
 use crate::store::Store;
@@ -46,15 +47,17 @@ enum Trouble {
 /// Whether the server was added.
 async fn look(store: &Store, http: &HttpClient, kind: SourceKind, url: &str) -> Result<bool, Trouble> {
     for known in [url.to_owned(), url.replace("localhost", "127.0.0.1")] {
-        if store.source_by_url_or_name(known).await?.is_some() {
+        if store.source_by_url(known).await?.is_some() {
             return Ok(false);
         }
     }
-    let endpoint = Endpoint { kind, url: url.to_owned(), api_key: Secret::default(), adapter: None };
+    let endpoint =
+        Endpoint { kind, url: url.to_owned(), api_key: Secret::default(), adapter: None, trust: Trust::default() };
     let source = sources::connect(endpoint, http.clone(), &Adapters::default())?;
     let silence = |_| Error::Unreachable(format!("no answer within {} s", LIMIT.as_secs()));
     let version = tokio::time::timeout(LIMIT, source.validate()).await.map_err(silence)??;
     let draft = SourceDraft {
+        limits: Limits::default(),
         name: format!("local {kind}"),
         kind,
         url: url.to_owned(),
@@ -62,6 +65,8 @@ async fn look(store: &Store, http: &HttpClient, kind: SourceKind, url: &str) -> 
         api_key: None,
         active: true,
         version_info: Some(version.to_string()),
+        tls_verify: true,
+        tls_ca: None,
         unknown_policy: UnknownPolicy::default(),
     };
     Ok(matches!(store.add_source(draft).await?, Stored::Done(_)))

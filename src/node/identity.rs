@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
 use crate::config::Role;
 use crate::domain::clock;
 use crate::domain::ids::NodeId;
@@ -23,8 +26,9 @@ pub(super) fn this_node(id: NodeId, roles: &[Role]) -> NodeRow {
     }
 }
 
-/// Forgets the nodes of this scope whose process is gone, so that what they left is taken over at once and not after
-/// their lease. A process that is there, however long it has been silent, keeps its row.
+/// Forgets the nodes of this scope whose process is certainly gone, so that what they left is taken over at once and not
+/// after their lease. A process that is there, however long it has been silent, keeps its row; so does one of another
+/// user that this service may not look at (`ProtectProc=invisible`).
 ///
 /// # Errors
 /// The database is away.
@@ -32,7 +36,7 @@ pub(super) async fn bury_former(store: &Store, this: &NodeRow) -> Result<(), sto
     let former = store.nodes_in_scope(this.scope.clone()).await?;
     let gone: Vec<NodeId> = former
         .into_iter()
-        .filter(|(id, pid, born)| *id != this.id && started_at(*pid) != Some(*born))
+        .filter(|(id, pid, born)| *id != this.id && look(*pid).shows_end_of(*born))
         .map(|(id, _, _)| id)
         .collect();
     if gone.is_empty() {
@@ -60,16 +64,47 @@ pub fn birth(pid: u32) -> Option<String> {
     Some(format!("{boot} {}", started_at(pid.cast_signed())?))
 }
 
-/// When a process began, in ticks since boot: field 22 of `/proc/PID/stat` (proc(5)), counted from behind the name,
-/// which may hold anything.
+/// When a process began, in ticks since boot; none where it can't be seen or has ended.
 fn started_at(pid: i32) -> Option<i64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    // A zombie has ended; only its parent has not noticed.
-    if fields.next()? == "Z" {
-        return None;
+    let Sight::Runs { since } = look(pid) else { return None };
+    Some(since)
+}
+
+/// What can be seen of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// It runs; since when, in ticks since boot.
+    Runs { since: i64 },
+    /// There is none, or only what its parent has not taken notice of.
+    Ended,
+    /// There is one that this process may not look at.
+    Hidden,
+}
+
+impl Sight {
+    /// Whether the process that began then has certainly ended. Behind one that is hidden may be another that was given
+    /// the same number: then it is the lease that tells.
+    fn shows_end_of(self, born: i64) -> bool {
+        match self {
+            Self::Runs { since } => since != born,
+            Self::Ended => true,
+            Self::Hidden => false,
+        }
     }
-    fields.nth(18)?.parse().ok()
+}
+
+/// Field 3 of `/proc/PID/stat` is the state, field 22 the start (proc(5)), counted from behind the name, which may hold
+/// anything. Where there is no such file, asking to send no signal shows whether there is a process all the same.
+fn look(pid: i32) -> Sight {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        let asked = Pid::from_raw(pid).map_or(Err(Errno::SRCH), test_kill_process);
+        return if asked == Err(Errno::SRCH) { Sight::Ended } else { Sight::Hidden };
+    };
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
+    if fields.next() == Some("Z") {
+        return Sight::Ended;
+    }
+    fields.nth(18).and_then(|field| field.parse().ok()).map_or(Sight::Hidden, |since| Sight::Runs { since })
 }
 
 fn read(path: &str) -> Option<String> {
@@ -88,7 +123,22 @@ mod tests {
         assert_eq!(started_at(me), Some(born));
         let birth = birth(std::process::id()).expect("this process runs");
         assert!(birth.ends_with(&format!(" {born}")), "{birth}");
+        assert!(!look(me).shows_end_of(born) && look(me).shows_end_of(born - 1));
         // Beyond the largest pid that Linux gives.
-        assert_eq!(started_at(4_194_305), None);
+        assert_eq!(look(4_194_305), Sight::Ended);
+    }
+
+    #[test]
+    fn a_process_that_may_not_be_looked_at_is_not_taken_for_dead() {
+        assert!(Sight::Ended.shows_end_of(7));
+        assert!(!Sight::Hidden.shows_end_of(7));
+        let mut child = std::process::Command::new("true").spawn().expect("a child");
+        let pid = child.id().cast_signed();
+        // Until it is waited for it is there, and has ended all the same.
+        while look(pid) != Sight::Ended {
+            std::thread::yield_now();
+        }
+        child.wait().expect("ours");
+        assert_eq!(look(pid), Sight::Ended);
     }
 }

@@ -4,6 +4,7 @@ pub mod discovery;
 mod identity;
 pub mod logging;
 mod machine;
+pub mod neighbours;
 mod options;
 mod reload;
 mod role;
@@ -12,9 +13,11 @@ mod stop;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
 use anyhow::Context as _;
+use chrono_tz::Tz;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::actors::duty::Duty;
@@ -22,7 +25,7 @@ use crate::actors::executor::ExecutorParts;
 use crate::actors::gateway::HttpGateway;
 use crate::actors::process::{ChildCommand, Spawner};
 use crate::actors::supervisor::Supervisor;
-use crate::actors::{beat, heartbeat, janitor, monitor};
+use crate::actors::{beat, doorkeeper, heartbeat, janitor, monitor, retention, statistics};
 use crate::config::{Config, Role};
 use crate::dispatch::Dispatch;
 use crate::dispatch::health::Phase;
@@ -32,12 +35,16 @@ use crate::mailbox::Mailbox;
 use crate::sources::HttpClient;
 use crate::store::migrate::{self, Upgraded};
 use crate::store::node::NodeRow;
+use crate::store::source::SourceFilter;
 use crate::store::takeover::TakenOver;
 use crate::store::{self, PoolOptions, Store, Vault};
 
 pub use identity::birth;
 use role::Part;
 pub use stop::Unfinished;
+
+/// Time between two tries to reach a database that is away at the start.
+const UPGRADE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A running node.
 pub struct Node {
@@ -47,9 +54,8 @@ pub struct Node {
     supervisors: Vec<Part<Supervisor>>,
     beat: Option<Part<Duty>>,
     gateway: Option<Part<HttpGateway>>,
-    janitor: Part<Duty>,
-    monitor: Part<Duty>,
-    heartbeat: Part<Duty>,
+    /// What lasts until everything else has ended.
+    duties: Vec<Part<Duty>>,
     stop: options::StopOptions,
 }
 
@@ -57,6 +63,9 @@ pub struct Node {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(String);
+
+/// Most sources that are looked through at a start for what is to be warned of, the newest.
+const SOURCES_TOLD: i64 = 1000;
 
 /// A service that the node needs is not one that it can use: somebody has to change something first.
 #[derive(Debug, thiserror::Error)]
@@ -85,11 +94,16 @@ impl Node {
         let vault = Vault::new(&encryption_key).context("the encryption key is not a Fernet key")?;
         let database = options::database(config);
         let listener = config.node.has(Role::Api).then(|| bind(config.api.address())).transpose()?;
-        tell(migrate::upgrade(&database, config.timezone).await.map_err(unavailable)?);
-        let lease = Store::open(&PoolOptions { max_size: 1, ..database.clone() }, vault.clone(), runtime.clone())?;
+        tell(upgrade(&database, config.timezone).await.map_err(unavailable)?);
+        let lease = Store::open(&options::lease(config), vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
         for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
             log::warn!("{warning}");
+        }
+        // Sources that were told so by somebody, maybe long ago.
+        let (sources, _) = store.sources(SourceFilter::default(), 0, SOURCES_TOLD).await.map_err(unavailable)?;
+        for source in sources.iter().filter(|source| !source.tls_verify) {
+            log::warn!("source {} is believed without a look at its certificate (tls_verify is false)", source.id);
         }
         let mailbox = Mailbox::open(options::mailbox(config), runtime.clone())?;
         let row = identity::this_node(NodeId::generate(), &config.node.roles);
@@ -123,16 +137,22 @@ impl Node {
             Part::duty("beat", |stop| beat::run(beat_options, dispatch, stop))
         });
         let addresses: Vec<Addr<Supervisor>> = supervisors.iter().map(|part| part.address.clone()).collect();
-        let monitor =
-            Part::duty("monitor", |stop| monitor::run(options::monitor(config), dispatch.clone(), addresses, stop));
+        let monitor = Part::duty("monitor", |stop| {
+            monitor::run(options::monitor(config), dispatch.clone(), lease.clone(), addresses, stop)
+        });
         let janitor = Part::duty("janitor", |stop| janitor::run(options::janitor(config), dispatch.clone(), stop));
+        let doorkeeper = Part::duty("doorkeeper", |stop| doorkeeper::run(dispatch.clone(), stop));
+        let retention =
+            Part::duty("retention", |stop| retention::run(options::retention(config), dispatch.clone(), stop));
+        let statistics = Part::duty("statistics", |stop| statistics::run(dispatch.clone(), stop));
         let heartbeat = Part::duty("heartbeat", |stop| {
             heartbeat::run(options::heartbeat(config), row.clone(), lease, dispatch.clone(), stop)
         });
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let gateway = listener.map(|listener| start_gateway(config, &dispatch, &runtime, listener)).transpose()?;
         let stop = options::stop(config);
-        Ok(Self { dispatch, row, address, supervisors, beat, gateway, janitor, monitor, heartbeat, stop })
+        let duties = vec![doorkeeper, janitor, retention, statistics, monitor, heartbeat];
+        Ok(Self { dispatch, row, address, supervisors, beat, gateway, duties, stop })
     }
 
     /// Where the API listens; none where this node has no API.
@@ -180,6 +200,24 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).with_context(|| {
         format!("can't listen on {address}; another service may have the port: choose one with --port or api.port")
     })
+}
+
+/// Brings the schema up to date. A database that can't be reached is waited for as long as for any connection: systemd
+/// starts a service only so often, and an outage must not use that up.
+async fn upgrade(database: &PoolOptions, timezone: Tz) -> Result<Upgraded, store::Error> {
+    let deadline = Instant::now() + database.acquire_timeout;
+    let mut is_told = false;
+    loop {
+        match migrate::upgrade(database, timezone).await {
+            Err(error @ (store::Error::Unreachable(_) | store::Error::Away)) if Instant::now() < deadline => {
+                if !std::mem::replace(&mut is_told, true) {
+                    log::warn!("waiting for PostgreSQL: {error}");
+                }
+                tokio::time::sleep(UPGRADE_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Says in the log what an upgrade of the database did.

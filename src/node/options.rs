@@ -10,22 +10,27 @@ use crate::actors::beat::BeatOptions;
 use crate::actors::executor::{ExecutorOptions, TimeLimits};
 use crate::actors::heartbeat::HeartbeatOptions;
 use crate::actors::intake::IntakeOptions;
-use crate::actors::janitor::{JanitorOptions, Retention};
+use crate::actors::janitor::JanitorOptions;
 use crate::actors::monitor::MonitorOptions;
 use crate::actors::pool::PoolLimits;
+use crate::actors::retention::RetentionOptions;
 use crate::actors::supervisor::{PoolShape, SupervisorOptions};
 use crate::child::frames::StartChild;
 use crate::config::{Config, PoolConfig, Role};
 use crate::dispatch::DispatchOptions;
+use crate::dispatch::backlog::BacklogLimits;
 use crate::dispatch::events::EventOptions;
+use crate::domain::circuit::CircuitOptions;
 use crate::domain::input::Input;
 use crate::domain::restart::RestartOptions;
 use crate::domain::retry::RetryOptions;
+use crate::domain::task::TaskStatus;
 use crate::http::ApiOptions;
 use crate::mailbox::MailboxOptions;
 use crate::sources::HttpOptions;
 use crate::store::PoolOptions;
 use crate::store::beat::FireOptions;
+use crate::store::retention::Old;
 
 /// Longest time for a connection to a source to open.
 const SOURCE_CONNECT: Duration = Duration::from_secs(5);
@@ -35,12 +40,16 @@ const SOURCE_REQUEST: Duration = Duration::from_secs(30);
 const MAX_BATCH: usize = 500;
 /// Submitted tasks that may wait for the database; a second's worth at the highest rate.
 const SUBMITS_WAITING: usize = 10_000;
+/// Bytes of their inputs: six of the largest, or the full number with 6 kB each.
+const WAITING_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes that bodies of requests may take together; two of the largest always fit.
+const BODIES_BYTES: usize = 128 * 1024 * 1024;
 /// Events kept for streams that are slow or come back: some seconds at the highest rate, about a megabyte.
 const EVENTS_KEPT: usize = 4_096;
 /// How long an empty mailbox is waited for before PostgreSQL is asked.
 const MAILBOX_BLOCK: Duration = Duration::from_secs(1);
 /// How often attempts without a node, and nodes without a claim, are looked for.
-const ATTEMPTS_EVERY: Duration = Duration::from_secs(2);
+const ATTEMPTS_EVERY: Duration = Duration::from_secs(1);
 /// An occurrence late by no more than this counts as on time: twice the longest poll.
 const GRACE_POLLS: u32 = 2;
 /// Beat counts as stuck after this.
@@ -59,8 +68,21 @@ pub(super) fn database(config: &Config) -> PoolOptions {
         url: database.url.clone(),
         max_size: database.max_connections(),
         acquire_timeout: database.pool_timeout,
+        statement_timeout: database.statement_timeout,
         recycle: database.pool_recycle,
         pre_ping: database.pool_pre_ping,
+    }
+}
+
+/// The one connection of the heartbeat and of the monitor's question: a pool that is used up must not cost the lease. No
+/// call on it takes so long that the lease runs out meanwhile.
+pub(super) fn lease(config: &Config) -> PoolOptions {
+    let (all, limit) = (database(config), config.node.lease / 4);
+    PoolOptions {
+        max_size: 1,
+        acquire_timeout: all.acquire_timeout.min(limit),
+        statement_timeout: all.statement_timeout.min(limit),
+        ..all
     }
 }
 
@@ -79,7 +101,13 @@ pub(super) fn dispatch(config: &Config) -> DispatchOptions {
     let worker = &config.worker;
     DispatchOptions {
         submits_waiting: SUBMITS_WAITING,
+        backlog: BacklogLimits {
+            pending: config.api.max_pending,
+            pending_per_queue: config.api.max_pending_per_queue,
+            waiting_bytes: WAITING_BYTES,
+        },
         max_batch: MAX_BATCH,
+        circuit: CircuitOptions::default(),
         retry: RetryOptions {
             backoff_max: worker.retry_backoff_max,
             jitter: worker.retry_jitter,
@@ -160,13 +188,20 @@ pub(super) fn janitor(config: &Config) -> JanitorOptions {
         mailboxes_every: config.janitor.sweep,
         pending_grace: config.janitor.pending_grace,
         forget_nodes_after: config.node.lease * 10,
-        retention: Retention {
-            completed: config.janitor.completed,
-            failed: config.janitor.failed,
-            skips: config.janitor.skips,
-            audit: config.janitor.audit,
-        },
     }
+}
+
+pub(super) fn retention(config: &Config) -> RetentionOptions {
+    let janitor = &config.janitor;
+    let kept = [
+        (Old::Tasks(TaskStatus::Completed), janitor.completed),
+        (Old::Tasks(TaskStatus::Failed), janitor.failed),
+        (Old::Tasks(TaskStatus::Cancelled), janitor.cancelled),
+        (Old::Skips, janitor.skips),
+        (Old::Audit, janitor.audit),
+        (Old::Statistics, janitor.statistics),
+    ];
+    RetentionOptions { kept: kept.into_iter().filter_map(|(old, age)| Some((old, age?))).collect() }
 }
 
 pub(super) fn monitor(config: &Config) -> MonitorOptions {
@@ -190,7 +225,10 @@ pub(super) fn api(config: &Config) -> anyhow::Result<ApiOptions> {
         api_keys: config.api.keys.clone(),
         cors_origins: config.api.cors_origins.clone(),
         open_metrics: config.api.metrics_open,
+        redis_memory_bytes: u64::from(config.redis.memory_mb) * 1024 * 1024,
         max_body_bytes: config.api.max_body_bytes,
+        max_bodies_bytes: BODIES_BYTES.max(config.api.max_body_bytes * 2),
+        max_connections: machine::connections(config.api.max_connections, config.database.max_connections()),
         fire: fire(config)?,
         timezone: config.timezone,
         shutdown_timeout: config.node.http_drain,

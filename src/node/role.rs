@@ -1,13 +1,11 @@
 //! A part of the node: an actor, and the word that it has ended.
 
 use std::future::Future;
-use std::time::Duration;
 
 use actix::{Actor, Addr};
 use tokio_util::sync::CancellationToken;
 
-use crate::actors::duty::{Duty, Finish};
-use crate::actors::post::tell;
+use crate::actors::duty::Duty;
 
 /// An actor of the node.
 pub(super) struct Part<A: Actor> {
@@ -33,13 +31,12 @@ impl<A: Actor> Part<A> {
         self.name.clone()
     }
 
-    /// Waits for its end within a limit; says whether it came.
-    pub(super) async fn ended_within(&self, limit: Duration) -> bool {
-        let ended = tokio::time::timeout(limit, self.ended()).await.is_ok();
-        if !ended {
-            log::warn!("the {} did not end in time", self.name);
+    /// Waits for its end, but no longer than until `limit` completes.
+    pub(super) async fn ended_before(&self, limit: impl Future<Output = ()>) {
+        tokio::select! {
+            _ = self.ended() => {}
+            () = limit => log::warn!("the {} did not end in time", self.name),
         }
-        ended
     }
 }
 
@@ -50,11 +47,5 @@ impl Part<Duty> {
         F: Future<Output = ()> + 'static,
     {
         Self::start(name.to_owned(), |ended| Duty::start(work, ended))
-    }
-
-    /// Ends it.
-    pub(super) async fn finish(&self, limit: Duration) -> bool {
-        tell(&self.address, Finish);
-        self.ended_within(limit).await
     }
 }

@@ -12,6 +12,7 @@
 //! | `reset` | the connection ends without an answer |
 //! | `big:BYTES` | a text of that many letters (at most 64 MB; the answer holds it five times, as LangFlow's does) |
 //! | `html` | a success that is no JSON |
+//! | `flaky:TIMES` | 503 for the first TIMES runs of a session, then it comes back in capitals |
 //! | anything else | it comes back in capitals |
 //!
 //! It counts its runs: `GET /_spark/calls` tells how many there were, how many sessions (Spark makes one for each task),
@@ -32,7 +33,7 @@ use tokio::sync::oneshot;
 use crate::domain::source::Secret;
 
 pub use answer::{FLOW_ID, TEXT_FLOW_ID};
-pub use calls::CallCounts;
+pub use calls::{Call, CallCounts};
 
 /// How the server behaves.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct SimulateOptions {
     pub api_key: Secret,
     /// Threads that answer.
     pub workers: usize,
+    /// Whether each run is remembered with its times, for [`Simulated::kept_calls`]. It is a matter of memory.
+    pub keep_calls: bool,
 }
 
 impl Default for SimulateOptions {
@@ -60,6 +63,7 @@ impl Default for SimulateOptions {
             answer_bytes: 0,
             api_key: Secret::default(),
             workers: 1,
+            keep_calls: false,
         }
     }
 }
@@ -122,6 +126,11 @@ impl Simulated {
         self.calls.counts()
     }
 
+    /// Each call, in the order of their beginnings, since the start; none unless they are [kept](SimulateOptions).
+    pub fn kept_calls(&self) -> Vec<Call> {
+        self.calls.kept()
+    }
+
     /// Forgets the calls so far, as `POST /_spark/reset` does.
     pub fn forget_calls(&self) {
         self.calls.clear();
@@ -151,7 +160,7 @@ pub fn start(options: SimulateOptions) -> Result<Simulated, Error> {
     let bind = |why| Error::Bind { address: options.bind, why };
     let listener = TcpListener::bind(options.bind).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let calls = Arc::new(calls::CallLog::default());
+    let calls = Arc::new(calls::CallLog::new(options.keep_calls));
     let (stop, stopped) = oneshot::channel();
     let (ending, ended) = oneshot::channel();
     let state = server::State::new(&options, Arc::clone(&calls));

@@ -180,16 +180,21 @@ async fn run(request: HttpRequest, path: Path<String>, body: Bytes, state: Data<
     // Like LangFlow 1.13: what is not text is nothing.
     let input: String = body.input_value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default();
     let session = body.session_id.as_deref().unwrap_or(flow.id());
-    let _in_flight = state.calls.begin(session);
+    let call = state.calls.begin(session);
+    let response = answer_run(&state, flow, &input, session, call.nth).await;
+    call.answered(response.status().as_u16());
+    response
+}
+
+async fn answer_run(state: &State, flow: Flow, input: &str, session: &str, nth: u64) -> HttpResponse {
     if !state.latency.is_zero() {
         rt::time::sleep(state.latency).await;
     }
     if state.failure_rate > 0.0 && rand::random::<f64>() < state.failure_rate {
         return answer(StatusCode::INTERNAL_SERVER_ERROR, failure("a failure by chance"));
     }
-    let echo =
-        |text: &str| answer(StatusCode::OK, state.template(flow).fill(&input, text, session, state.answer_bytes));
-    match steer::read(&input) {
+    let echo = |text: &str| answer(StatusCode::OK, state.template(flow).fill(input, text, session, state.answer_bytes));
+    match steer::read(input) {
         Steer::Echo => echo(&input.to_uppercase()),
         Steer::Fail(text) => answer(StatusCode::INTERNAL_SERVER_ERROR, failure(text)),
         Steer::Sleep(time) => {
@@ -200,6 +205,8 @@ async fn run(request: HttpRequest, path: Path<String>, body: Bytes, state: Data<
         Steer::Hang => std::future::pending().await,
         Steer::Reset => broken(),
         Steer::Big(bytes) => echo(&"x".repeat(bytes)),
+        Steer::Flaky(times) if nth <= times => refuse_with(503, None),
+        Steer::Flaky(_) => echo(&input.to_uppercase()),
         Steer::Html => HttpResponse::Ok().content_type("text/html").body("<html><body>Welcome</body></html>"),
     }
 }

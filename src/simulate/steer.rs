@@ -16,6 +16,7 @@ pub(super) enum Steer<'a> {
     Reset,
     Big(usize),
     Html,
+    Flaky(u64),
 }
 
 /// Reads an input; what is not a well-formed command is echoed.
@@ -43,6 +44,7 @@ pub(super) fn read(input: &str) -> Steer<'_> {
                 _ => Steer::Echo,
             }
         }
+        "flaky" => argument.parse().map_or(Steer::Echo, Steer::Flaky),
         "big" => match argument.parse() {
             Ok(bytes) if bytes <= MAX_BIG_BYTES => Steer::Big(bytes),
             _ => Steer::Echo,
@@ -76,6 +78,8 @@ mod tests {
             ("big:100", Steer::Big(100)),
             ("big:99999999999", Steer::Echo),
             ("html", Steer::Html),
+            ("flaky:2", Steer::Flaky(2)),
+            ("flaky:", Steer::Echo),
         ];
         for (input, steer) in cases {
             assert_eq!(read(input), steer, "{input}");

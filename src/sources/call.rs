@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::Error;
+use super::{Error, tls};
 use crate::domain::outcome::Failure;
 
 /// Why a call brought no usable answer.
@@ -16,6 +16,8 @@ pub(super) enum CallError {
     Request(String),
     /// This machine's TLS can't be set up.
     Tls(String),
+    /// The server's certificate is not to be believed, so nothing was sent.
+    Certificate { origin: String, why: String },
     /// There was no connection, so nothing was sent.
     Unreachable { origin: String, why: String },
     /// The connection broke after the request had been sent.
@@ -39,6 +41,8 @@ impl CallError {
         let error = error.without_url();
         if error.is_builder() {
             Self::Url(causes(&error))
+        } else if let Some(why) = tls::complaint(&error) {
+            Self::Certificate { origin, why }
         } else if error.is_connect() {
             let why = if error.is_timeout() { "no connection in time".to_owned() } else { causes(&error) };
             Self::Unreachable { origin, why }
@@ -54,6 +58,7 @@ impl CallError {
             Self::Url(_) => "source_url".to_owned(),
             Self::Request(_) => "source_request".to_owned(),
             Self::Tls(_) => "source_tls".to_owned(),
+            Self::Certificate { .. } => "source_certificate".to_owned(),
             Self::Unreachable { .. } => "source_unreachable".to_owned(),
             Self::Reset { .. } => "source_reset".to_owned(),
             Self::TimedOut { .. } => "source_timeout".to_owned(),
@@ -72,6 +77,7 @@ impl CallError {
             Self::Url(_)
             | Self::Request(_)
             | Self::Tls(_)
+            | Self::Certificate { .. }
             | Self::TooLarge { .. }
             | Self::Redirected { .. }
             | Self::Unusable(_) => false,
@@ -88,7 +94,8 @@ impl CallError {
         match self {
             Self::Url(why) => format!("the source's url can't be used: {why}"),
             Self::Request(why) => format!("the request can't be made: {why}"),
-            Self::Tls(why) => format!("https can't be set up on this machine: {why}"),
+            Self::Tls(why) => format!("https can't be set up: {why}"),
+            Self::Certificate { origin, why } => format!("the certificate of {origin} is not to be believed: {why}"),
             Self::Unreachable { origin, why } => format!("{origin} can't be reached: {why}"),
             Self::Reset { origin, why } => {
                 format!("the connection to {origin} broke before the answer was complete: {why}")
@@ -131,6 +138,7 @@ impl From<CallError> for Error {
         match error {
             CallError::Url(_) | CallError::Redirected { .. } => Self::Url(message),
             CallError::Tls(_) => Self::Client(message),
+            CallError::Certificate { .. } => Self::Certificate(message),
             CallError::Status { status: 401 | 403, .. } => Self::Unauthorized(message),
             _ if error.is_transient() => Self::Unreachable(message),
             _ => Self::Answer(message),
@@ -165,6 +173,7 @@ mod tests {
             (CallError::Unreachable { origin: here(), why: String::new() }, true, false, "source_unreachable"),
             (CallError::Reset { origin: here(), why: String::new() }, true, true, "source_reset"),
             (CallError::TimedOut { origin: here() }, true, true, "source_timeout"),
+            (CallError::Certificate { origin: here(), why: String::new() }, false, false, "source_certificate"),
             (CallError::TooLarge { limit: 1 }, false, false, "answer_too_large"),
             (CallError::Redirected { status: 307, to: here() }, false, false, "source_redirect"),
             (CallError::Unusable(String::new()), false, false, "unusable_answer"),

@@ -20,25 +20,27 @@
 //! | `source_redirect` | a redirect that is not followed | no | no |
 //! | `source_request` | the task's values don't make a request (an id that no path can hold) | no | no |
 //! | `source_url`, `source_key` | the source's url or key can't be put into a request | no | no |
-//! | `source_tls` | this machine's TLS can't be set up | no | no |
+//! | `source_certificate` | the server's certificate is not to be believed | no | no |
+//! | `source_tls` | TLS can't be set up on this machine, or not with the source's own certificates | no | no |
 //! | `answer_too_large` | more than `max_answer_bytes` | no | yes |
 //! | `unusable_answer` | a success whose body is not what this kind of source answers | no | probably |
 //!
 //! Hive and Agents tell failures under 200 too: `flow_failed` and its kin are in `reply.rs` and `hive/answer.rs`.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use url::Url;
 
 use super::call::CallError;
-use super::{Error, detail};
+use super::{Error, detail, tls};
 use crate::domain::clock;
-use crate::domain::source::Secret;
+use crate::domain::source::{Secret, Trust};
 
 /// Below the five seconds after which uvicorn (all our sources run on it) closes an idle connection, so that a request
 /// seldom meets a connection that is being closed.
@@ -47,6 +49,8 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 const MAX_REDIRECTS: usize = 5;
 /// How much of an error's body is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
+/// How many ways to trust servers are remembered with their connections; there are as many as sources with `tls_ca`.
+const MAX_TRUSTS: usize = 64;
 
 /// Limits of the client.
 #[derive(Clone, Debug)]
@@ -71,19 +75,29 @@ impl Default for HttpOptions {
 
 /// A client: cheap to make, cheap to clone. Clones share their connections.
 #[derive(Clone)]
-pub struct HttpClient(Arc<Inner>);
+pub struct HttpClient {
+    shared: Arc<Shared>,
+    secured: Arc<Secured>,
+}
 
-struct Inner {
+struct Shared {
     options: HttpOptions,
     /// For `http` urls. Knows no root certificate.
     plain: reqwest::Client,
-    /// For `https` urls; made at the first of them.
-    tls: OnceLock<Result<reqwest::Client, String>>,
+    /// For `https` urls, one for each way to trust servers.
+    secured: Mutex<HashMap<Trust, Arc<Secured>>>,
+}
+
+/// A client for `https` urls; made at the first of them.
+#[derive(Default)]
+struct Secured {
+    trust: Trust,
+    made: OnceLock<Result<reqwest::Client, String>>,
 }
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClient").field("options", &self.0.options).finish_non_exhaustive()
+        f.debug_struct("HttpClient").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
 
@@ -123,18 +137,35 @@ impl HttpClient {
     /// # Errors
     /// The HTTP library can't be set up on this machine.
     pub fn new(options: HttpOptions) -> Result<Self, Error> {
-        let plain = build(&options, RootCertStore::empty()).map_err(Error::Client)?;
-        Ok(Self(Arc::new(Inner { options, plain, tls: OnceLock::new() })))
+        let plain = tls::none().and_then(|tls| build(&options, tls)).map_err(Error::Client)?;
+        let shared = Arc::new(Shared { options, plain, secured: Mutex::default() });
+        Ok(Self { shared, secured: Arc::default() }.trusting(&Trust::Machine))
+    }
+
+    /// The same client, for a source whose server is trusted so.
+    pub(super) fn trusting(&self, trust: &Trust) -> Self {
+        // Nothing that is done under the lock can leave it half done.
+        let mut all = self.shared.secured.lock().unwrap_or_else(PoisonError::into_inner);
+        let secured = all.get(trust).cloned().unwrap_or_else(|| {
+            // Sources changed their certificates so often; those that are in use are soon made again.
+            if all.len() >= MAX_TRUSTS {
+                all.clear();
+            }
+            let new = Arc::new(Secured { trust: trust.clone(), made: OnceLock::new() });
+            all.insert(trust.clone(), Arc::clone(&new));
+            new
+        });
+        Self { shared: Arc::clone(&self.shared), secured }
     }
 
     /// How long a management call may take.
     pub(super) fn request_timeout(&self) -> Duration {
-        self.0.options.request_timeout
+        self.shared.options.request_timeout
     }
 
     /// A management call: a GET whose answer is read whole.
     pub(super) async fn get(&self, url: Url, headers: &HeaderMap) -> Result<Vec<u8>, CallError> {
-        let timeout = Some(self.0.options.request_timeout);
+        let timeout = Some(self.shared.options.request_timeout);
         self.call(Request { method: Method::GET, url, headers, body: None, timeout }).await
     }
 
@@ -176,9 +207,16 @@ impl HttpClient {
 
     fn client_for(&self, url: &Url) -> Result<&reqwest::Client, CallError> {
         match url.scheme() {
-            "http" => Ok(&self.0.plain),
+            "http" => Ok(&self.shared.plain),
             "https" => {
-                let made = self.0.tls.get_or_init(|| build(&self.0.options, system_roots()));
+                let Secured { trust, made } = &*self.secured;
+                let made = made.get_or_init(|| {
+                    if *trust == Trust::Unchecked {
+                        let origin = url.origin().ascii_serialization();
+                        log::warn!("whoever answers as {origin} is believed: its source has tls_verify = false");
+                    }
+                    tls::config(trust).and_then(|tls| build(&self.shared.options, tls))
+                });
                 made.as_ref().map_err(|why| CallError::Tls(why.clone()))
             }
             other => Err(CallError::Url(format!("its scheme is {other}, not http or https"))),
@@ -186,7 +224,7 @@ impl HttpClient {
     }
 
     async fn read(&self, mut response: Response, url: &Url) -> Result<Vec<u8>, CallError> {
-        let limit = self.0.options.max_answer_bytes;
+        let limit = self.shared.options.max_answer_bytes;
         let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         if expected > limit {
             return Err(CallError::TooLarge { limit });
@@ -218,14 +256,7 @@ fn secret_value(text: &str) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-fn build(options: &HttpOptions, roots: RootCertStore) -> Result<reqwest::Client, String> {
-    // The provider is named here, so that nothing depends on which one some other part of the process made the default.
-    let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+fn build(options: &HttpOptions, tls: ClientConfig) -> Result<reqwest::Client, String> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("automagik-spark/", env!("CARGO_PKG_VERSION")))
@@ -235,17 +266,6 @@ fn build(options: &HttpOptions, roots: RootCertStore) -> Result<reqwest::Client,
         .tcp_nodelay(true)
         .build()
         .map_err(|error| error.to_string())
-}
-
-/// The roots that this machine trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` too). Without any, each handshake says so.
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        log::warn!("a root certificate can't be read: {error}");
-    }
-    roots.add_parsable_certificates(found.certs);
-    roots
 }
 
 /// Where a response sends us.

@@ -27,7 +27,8 @@ pub(super) fn shorten(text: &str) -> String {
         if !words.is_empty() {
             words.push(' ');
         }
-        words.push_str(word);
+        // What a server says is shown in logs and terminals, which control characters would steer.
+        words.extend(word.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }));
         if words.len() > MAX_TEXT * 4 {
             break;
         }
@@ -101,6 +102,7 @@ mod tests {
             (r#"{"other":1}"#, r#"{"other":1}"#),
             (r#"{"detail":null}"#, r#"{"detail":null}"#),
             ("<html>\n  <b>502</b>\n</html>", "<html> <b>502</b> </html>"),
+            ("\u{1b}[2Jred\u{7}\r\nINFO all is well", "\u{fffd}[2Jred\u{fffd} INFO all is well"),
             ("", "(nothing more)"),
         ];
         for (body, text) in cases {

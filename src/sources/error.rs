@@ -16,6 +16,9 @@ pub enum Error {
     /// The source's url can't be called, or answers with a redirect to another.
     #[error("{0}")]
     Url(String),
+    /// The certificate of the source's server is not to be believed.
+    #[error("{0}")]
+    Certificate(String),
     /// The source's key can't be sent.
     #[error("the api_key holds characters that an HTTP header can't carry; check how it was copied")]
     Key,
@@ -56,6 +59,7 @@ impl Error {
             Self::Unsupported(_) | Self::Key => self,
             Self::Adapter(text) => Self::Adapter(change(text)),
             Self::Url(text) => Self::Url(change(text)),
+            Self::Certificate(text) => Self::Certificate(change(text)),
             Self::Unreachable(text) => Self::Unreachable(change(text)),
             Self::Unauthorized(text) => Self::Unauthorized(change(text)),
             Self::NotFound(text) => Self::NotFound(change(text)),
@@ -71,6 +75,7 @@ impl Error {
             Self::Unsupported(_) => "source_unsupported",
             Self::Adapter(_) => "source_adapter",
             Self::Url(_) => "source_url",
+            Self::Certificate(_) => "source_certificate",
             Self::Key => "source_key",
             Self::Unreachable(_) => "source_unreachable",
             Self::Unauthorized(_) => "source_unauthorized",

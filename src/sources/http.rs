@@ -329,3 +329,22 @@ impl WorkflowSource for Http {
         }
     }
 }
+
+/// Reads an answer as an adapter's to each of its requests (for the fuzz target).
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_any(adapter: &Adapter, body: &[u8]) {
+    for accept in [adapter.run.accept, Accept { text: true, empty: true }] {
+        for is_first in [true, false] {
+            let Ok(said) = answer::read(body.to_vec(), accept) else { continue };
+            if let Verdict::Done(answer) = answer::judge(said, &adapter.run, is_first) {
+                super::fuzz::is_usable(Ok(answer));
+            }
+        }
+    }
+    let json = String::from_utf8(body.to_vec()).map_err(|error| error.to_string()).and_then(answer::json);
+    if let (Ok(json), Flows::Listed(listed)) = (json, &adapter.flows) {
+        let flows = answer::flows(&json, listed).unwrap_or_default();
+        assert!(flows.iter().all(|flow| !flow.id.is_empty()), "a flow without an id");
+        let _ = answer::flow(&json, listed);
+    }
+}

@@ -134,6 +134,22 @@ impl WorkflowSource for Langflow {
     }
 }
 
+/// Reads an answer as each of those it may be (for the fuzz target): what is taken is passed on as it came.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_any(body: &[u8]) {
+    for component in [None, Some("ChatOutput-1")] {
+        if let Ok(answer) = answer::read(body.to_vec(), component) {
+            assert_eq!(answer.output.get().as_bytes(), body, "an answer is passed on byte for byte");
+        }
+    }
+    let projects: Vec<flow::Project> = serde_json::from_slice(body).unwrap_or_default();
+    let flows = serde_json::from_slice::<flow::Flows>(body).map(flow::Flows::into_items).unwrap_or_default();
+    for item in flows.into_iter().chain(serde_json::from_slice(body)) {
+        let _ = flow::read_header(item.clone(), &projects);
+        let _ = flow::read(item, &projects);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,11 +6,14 @@ mod client;
 mod detail;
 mod discreet;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hive;
 mod http;
 mod langflow;
 mod reply;
 mod server;
+mod tls;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -24,6 +27,7 @@ use discreet::{Discreet, Secrets};
 
 pub use client::{HttpClient, HttpOptions};
 pub use error::Error;
+pub use tls::check_certificates;
 
 /// A server that holds workflows.
 #[async_trait]
@@ -65,6 +69,7 @@ pub struct RunRequest {
 /// A kind that nothing speaks to; an adapter that is not there; a url or a key that no request can carry.
 pub fn connect(endpoint: Endpoint, http: HttpClient, adapters: &Adapters) -> Result<Box<dyn WorkflowSource>, Error> {
     let mut secrets = Secrets::of(&endpoint.api_key);
+    let http = http.trusting(&endpoint.trust);
     let source: Box<dyn WorkflowSource> = match endpoint.kind {
         SourceKind::Http => Box::new(http::Http::new(&endpoint, http, adapters, &mut secrets)?),
         SourceKind::Langflow => Box::new(langflow::Langflow::new(&endpoint, http)?),

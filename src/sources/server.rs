@@ -123,12 +123,17 @@ pub(super) fn text(value: &Value, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::source::{Secret, SourceKind};
+    use crate::domain::source::{Secret, SourceKind, Trust};
     use crate::sources::HttpOptions;
 
     fn server(url: &str) -> Result<Server, Error> {
-        let endpoint =
-            Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key: Secret::default(), adapter: None };
+        let endpoint = Endpoint {
+            kind: SourceKind::Langflow,
+            url: url.to_owned(),
+            api_key: Secret::default(),
+            adapter: None,
+            trust: Trust::default(),
+        };
         let http = HttpClient::new(HttpOptions::default()).expect("a client");
         Server::new(&endpoint, HeaderMap::new(), http, "http://host:7860")
     }

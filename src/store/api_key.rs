@@ -1,10 +1,11 @@
 //! Keys of the API: their hashes, never the keys.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
+use super::pool;
 use super::{Error, Store};
 use crate::domain::access::{KeyHash, KeyName, Scope};
 use crate::domain::clock;
@@ -93,6 +94,8 @@ pub enum Revoked {
     Done(KeyRecord),
     /// It was revoked before.
     Already,
+    /// It is the last admin's key that does not end.
+    LastAdmin,
     /// There is no such key.
     Unknown,
 }
@@ -105,7 +108,9 @@ impl Store {
     pub async fn add_key(&self, draft: KeyDraft) -> Result<Added, Error> {
         let (id, now) = (KeyId::generate(), clock::now());
         let added = self
-            .run(move |connection| async move {
+            .run(move |mut connection| async move {
+                let transaction = pool::begin(&mut connection).await?;
+                lock(&transaction).await?;
                 let sql = format!(
                     "INSERT INTO api_keys (id, name, prefix, hash, scope, created_by, created_at, expires_at)
                      SELECT $1, $2, $3, $4, $5, $6, $7, $8
@@ -123,8 +128,10 @@ impl Store {
                     (&now as _, Type::TIMESTAMPTZ),
                     (&draft.expires_at as _, Type::TIMESTAMPTZ),
                 ];
-                let row = connection.query_typed_opt(&sql, &params).await?;
-                row.as_ref().map(KeyRecord::from_row).transpose()
+                let row = transaction.query_typed_opt(&sql, &params).await?;
+                let added = row.as_ref().map(KeyRecord::from_row).transpose()?;
+                transaction.commit().await?;
+                Ok(added)
             })
             .await;
         match added {
@@ -155,22 +162,38 @@ impl Store {
         .await
     }
 
-    /// Revokes a key. Its row stays, so that the audit trail can be read.
+    /// Revokes a key. Its row stays, so that the audit trail can be read. With `keeps_admin` an admin's key is revoked
+    /// only while another one is there that never ends.
     ///
     /// # Errors
     /// The database can't be reached.
-    pub async fn revoke_key(&self, id: KeyId) -> Result<Revoked, Error> {
+    pub async fn revoke_key(&self, id: KeyId, keeps_admin: bool) -> Result<Revoked, Error> {
         let now = clock::now();
-        self.run(move |connection| async move {
-            let sql =
-                format!("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING {COLUMNS}");
-            let params: [_; 2] = [(&id.0 as _, Type::UUID), (&now as _, Type::TIMESTAMPTZ)];
-            if let Some(row) = connection.query_typed_opt(&sql, &params).await? {
-                return Ok(Revoked::Done(KeyRecord::from_row(&row)?));
+        self.run(move |mut connection| async move {
+            let transaction = pool::begin(&mut connection).await?;
+            lock(&transaction).await?;
+            let sql = format!(
+                "UPDATE api_keys SET revoked_at = $2
+                  WHERE id = $1 AND revoked_at IS NULL
+                    AND (NOT $3 OR scope <> 'admin' OR expires_at <= $2 OR EXISTS (
+                        SELECT FROM api_keys AS other WHERE other.id <> $1 AND other.scope = 'admin'
+                           AND other.revoked_at IS NULL AND other.expires_at IS NULL))
+                 RETURNING {COLUMNS}"
+            );
+            let params: [_; 3] =
+                [(&id.0 as _, Type::UUID), (&now as _, Type::TIMESTAMPTZ), (&keeps_admin as _, Type::BOOL)];
+            if let Some(row) = transaction.query_typed_opt(&sql, &params).await? {
+                let revoked = KeyRecord::from_row(&row)?;
+                transaction.commit().await?;
+                return Ok(Revoked::Done(revoked));
             }
-            let sql = "SELECT 1 FROM api_keys WHERE id = $1";
-            let there = connection.query_typed_opt(sql, &[(&id.0, Type::UUID)]).await?.is_some();
-            Ok(if there { Revoked::Already } else { Revoked::Unknown })
+            let sql = "SELECT revoked_at IS NOT NULL FROM api_keys WHERE id = $1";
+            let row = transaction.query_typed_opt(sql, &[(&id.0, Type::UUID)]).await?;
+            Ok(match row.map(|row| row.try_get(0)).transpose()? {
+                None => Revoked::Unknown,
+                Some(true) => Revoked::Already,
+                Some(false) => Revoked::LastAdmin,
+            })
         })
         .await
     }
@@ -242,6 +265,12 @@ impl LiveKey {
             last_used_at: row.try_get(5)?,
         })
     }
+}
+
+/// One change of keys at a time: what is counted stays so until the change is made. Reading goes on.
+async fn lock(transaction: &Transaction<'_>) -> Result<(), Error> {
+    transaction.batch_execute("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE").await?;
+    Ok(())
 }
 
 fn read_scope(text: &str) -> Result<Scope, Error> {

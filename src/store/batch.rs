@@ -76,6 +76,24 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     }
 }
 
+/// Cuts a batch so that what is in one part stays within a size, in order; one that is larger stands alone.
+pub fn portions<T>(items: Vec<T>, size: impl Fn(&T) -> usize, most: usize) -> Vec<Vec<T>> {
+    let mut portions = vec![Vec::new()];
+    let mut sum = 0;
+    for item in items {
+        let size = size(&item);
+        if sum + size > most && sum > 0 {
+            portions.push(Vec::new());
+            sum = 0;
+        }
+        sum += size;
+        if let Some(portion) = portions.last_mut() {
+            portion.push(item);
+        }
+    }
+    portions
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -111,6 +129,13 @@ mod tests {
             assert_eq!(result.await, Ok(item * 2));
         }
         assert_eq!(*sizes.lock().await, [1, 3, 1]);
+    }
+
+    #[test]
+    fn portions_keep_the_order_and_within_their_size() {
+        let cut = |items: &[usize]| portions(items.to_vec(), |item| *item, 10);
+        assert_eq!(cut(&[4, 6, 1, 20, 0, 2]), [vec![4, 6], vec![1], vec![20], vec![0, 2]]);
+        assert_eq!(cut(&[]), [Vec::<usize>::new()]);
     }
 
     #[tokio::test]

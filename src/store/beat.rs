@@ -52,6 +52,8 @@ impl Default for FireOptions {
 pub struct Fired {
     /// All new tasks.
     pub made: Vec<TaskId>,
+    /// The occurrences that they were made for.
+    pub occurrences: Vec<DateTime<Utc>>,
     /// New tasks that may start at once: for the mailboxes.
     pub tasks: Vec<PendingTask>,
     /// How many new tasks wait for their jitter; [`Store::delayed_due`] gives them when it is over.

@@ -12,6 +12,12 @@ pub enum Error {
     /// No connection could be had.
     #[error("PostgreSQL can't be reached: {0}")]
     Unreachable(String),
+    /// It is known to be away, and no connection could be had within a moment.
+    #[error("PostgreSQL does not answer")]
+    Away,
+    /// A statement was given up. It may have been carried out, or be carried out later.
+    #[error("PostgreSQL did not answer a statement in time")]
+    Unanswered,
     /// A statement failed.
     #[error("PostgreSQL refused a statement: {}", describe(.0))]
     Statement(#[from] tokio_postgres::Error),
@@ -29,6 +35,14 @@ pub enum Error {
         "the source's API key can't be decrypted: it was stored under another encryption key; set AUTOMAGIK_SPARK_ENCRYPTION_KEY to that one, or give the source its API key again"
     )]
     WrongKey,
+    /// The rows that were asked for take more memory than there is for them.
+    #[error("the page is larger than {most_mb} MB; ask for {rows} or fewer at a time (limit={rows})")]
+    PageTooLarge {
+        /// Most megabytes of a page.
+        most_mb: usize,
+        /// How many of its rows fit.
+        rows: usize,
+    },
     /// A stored value has a form that this version does not know.
     #[error("a stored value can't be read: {0}")]
     Unreadable(String),
@@ -38,13 +52,18 @@ impl Error {
     /// Whether the same call may succeed later without anybody's doing.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Interrupted => true,
+            Self::Unreachable(_) | Self::Away | Self::Unanswered | Self::Interrupted => true,
             Self::Statement(error) => match error.code() {
                 Some(state) => is_transient_state(state),
                 // Without a state it is the connection's fault, or the statement could not even be written.
                 None => error.is_closed() || has_io_cause(error),
             },
-            Self::Url(_) | Self::Misfit(_) | Self::Migration(_) | Self::WrongKey | Self::Unreadable(_) => false,
+            Self::Url(_)
+            | Self::Misfit(_)
+            | Self::Migration(_)
+            | Self::WrongKey
+            | Self::PageTooLarge { .. }
+            | Self::Unreadable(_) => false,
         }
     }
 
@@ -52,13 +71,20 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Url(_) => "database_url",
-            Self::Unreachable(_) | Self::Interrupted => "database_unavailable",
+            Self::Unreachable(_) | Self::Away | Self::Unanswered | Self::Interrupted => "database_unavailable",
             Self::Statement(_) if self.is_transient() => "database_unavailable",
             Self::Statement(_) | Self::Unreadable(_) => "database_error",
             Self::Misfit(_) => "database_misfit",
             Self::Migration(_) => "database_migration",
             Self::WrongKey => "encryption_key",
+            Self::PageTooLarge { .. } => "page_too_large",
         }
+    }
+
+    /// Whether the server at the other end is not the one to talk to any more: after a failover it only reads. A new
+    /// connection may find the right one.
+    pub(super) fn is_of_another_server(&self) -> bool {
+        matches!(self, Self::Statement(error) if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION))
     }
 
     /// Whether a statement hit the named unique constraint or index.

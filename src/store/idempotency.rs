@@ -54,6 +54,17 @@ impl Store {
         Err(Error::Unreachable("the key's task is being deleted and made over and over".to_owned()))
     }
 
+    /// The task that a key made, if the key still stands for it.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn made_under(&self, key: String) -> Result<Option<TaskRecord>, Error> {
+        match self.key_holder(key).await? {
+            Some(holder) => self.task(holder).await,
+            None => Ok(None),
+        }
+    }
+
     async fn try_submit_once(&self, key: String, task: NewTask) -> Result<Attempt, Error> {
         self.run(move |connection| async move { insert(&connection, &key, &task).await }).await
     }
@@ -97,7 +108,7 @@ async fn insert(connection: &Connection, key: &str, task: &NewTask) -> Result<At
         (&task.id.0 as _, Type::UUID),
         (&task.workflow_id.0 as _, Type::UUID),
         (&task.schedule_id.map(|id| id.0) as _, Type::UUID),
-        (&task.input as _, Type::TEXT),
+        (&&*task.input as _, Type::TEXT),
         (&task.queue.as_str() as _, Type::TEXT),
         (&i16::from(task.priority.get()) as _, Type::INT2),
         (&i32::try_from(task.max_retries).unwrap_or(i32::MAX) as _, Type::INT4),

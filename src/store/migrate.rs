@@ -1,5 +1,7 @@
 //! Bringing the schema up to date.
 
+use std::time::Duration;
+
 use chrono_tz::Tz;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -29,7 +31,10 @@ const FORMER_V3: &str =
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
                      workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes, api_keys, \
-                     audit, paused_queues, statistic_deltas, statistics";
+                     audit, paused_queues, gates, statistic_ends, statistics";
+
+/// How long connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What an upgrade did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +56,8 @@ pub struct Upgraded {
 /// back).
 pub async fn upgrade(options: &PoolOptions, timezone: Tz) -> Result<Upgraded, Error> {
     let mut client = connect(options).await?;
-    if !is_behind(&client).await? && !takeover::is_pending(&client).await? {
+    let is_current = async { Ok(!is_behind(&client).await? && !takeover::is_pending(&client).await?) };
+    if tokio::time::timeout(options.statement_timeout, is_current).await.unwrap_or(Err(Error::Unanswered))? {
         return Ok(Upgraded::default());
     }
     client.query_typed("SELECT pg_advisory_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
@@ -145,7 +151,9 @@ async fn applied_version(client: &Client) -> Result<Option<i64>, Error> {
 async fn connect(options: &PoolOptions) -> Result<Client, Error> {
     let config = parse_url(options.url.expose())?;
     let tls = super::pool::tls()?;
-    let (client, connection) = config.connect(tls).await.map_err(|error| Error::Unreachable(error_chain(&error)))?;
+    // A server that is frozen accepts and then says nothing.
+    let connected = tokio::time::timeout(CONNECT_LIMIT, config.connect(tls)).await.map_err(|_| Error::Away)?;
+    let (client, connection) = connected.map_err(|error| Error::Unreachable(error_chain(&error)))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             log::debug!("the migration's connection ended: {}", error_chain(&error));

@@ -44,7 +44,9 @@ LIMIT $3";
 /// What [`read_attempt`] reads of the running tasks that a condition names.
 fn running_where(condition: &str) -> String {
     format!(
-        "SELECT t.id, t.workflow_id, t.schedule_id, t.tries, t.queue, t.priority, t.max_retries, t.failures, t.lost, t.started_at,
+        "SELECT t.id, t.workflow_id, w.workflow_source_id AS source_id, t.schedule_id, t.tries, t.queue, t.priority,
+                t.max_retries, t.failures, t.lost, t.started_at, t.created_at, t.pending_at,
+                coalesce(s.name, s.source_type, 'none') AS source_name,
                 coalesce(w.unknown_policy, s.unknown_policy, 'retry') AS unknown_policy
          FROM tasks t
          JOIN workflows w ON w.id = t.workflow_id

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use super::claim::Attempt;
-use super::tally::{milliseconds, tally};
+use super::tally::tally;
 use super::{Error, Store};
 use crate::domain::attempt::AttemptStatus;
+use crate::domain::circuit::Signal;
 use crate::domain::event::TaskEvent;
 use crate::domain::ids::{NodeId, TaskId};
 use crate::domain::outcome::Answer;
@@ -23,6 +24,8 @@ pub struct AttemptEnd {
     pub attempt: Attempt,
     /// What becomes of the task.
     pub verdict: Verdict,
+    /// What it says of the source.
+    pub signal: Option<Signal>,
     /// The result, where there is one.
     pub answer: Option<Answer>,
     /// The node that ran it.
@@ -61,33 +64,18 @@ WITH ended AS MATERIALIZED (
         updated_at = e.finished_at
     FROM ended e
     WHERE t.id = e.id AND t.status = e.expected AND t.tries = e.attempt
-    RETURNING t.id, t.workflow_id, t.queue, t.pending_at
+    RETURNING e.id, e.attempt, e.status, e.attempt_status, e.code, e.attempt_error, e.outcome_unknown, e.node_id,
+              e.started_at, e.finished_at, t.workflow_id, t.queue, t.pending_at
 ), tallied AS (
     {}
 )
 INSERT INTO task_attempts (task_id, attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at)
-SELECT e.id, e.attempt, e.attempt_status, e.code, e.attempt_error, e.outcome_unknown, e.node_id, e.started_at,
-       e.finished_at
-FROM ended e JOIN moved m ON m.id = e.id
+SELECT id, attempt, attempt_status, code, attempt_error, outcome_unknown, node_id, started_at, finished_at FROM moved
 ON CONFLICT (task_id, attempt) DO NOTHING
 RETURNING task_id",
-        tally(&ends())
+        tally("moved")
     )
 });
-
-/// What is counted of `ended` and `moved`. A task that is pending again waits anew, so how long it had waited is gone.
-fn ends() -> String {
-    let (ran, waited) = (milliseconds("e.started_at", "e.finished_at"), milliseconds("m.pending_at", "e.started_at"));
-    format!(
-        "SELECT e.finished_at, m.workflow_id, m.queue, one.figure, one.outcome, one.ms
-           FROM ended e JOIN moved m ON m.id = e.id
-          CROSS JOIN LATERAL (VALUES
-              ('attempt', e.attempt_status, {ran}),
-              ('wait', CASE WHEN e.status <> 'pending' THEN 'started' END, {waited}),
-              ('task', CASE WHEN e.status IN ('completed', 'failed', 'cancelled') THEN e.status END, 0)
-          ) AS one (figure, outcome, ms)"
-    )
-}
 
 impl Store {
     /// Stores the ends of attempts in one statement: task and history together. Returns the tasks that were still

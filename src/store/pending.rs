@@ -1,4 +1,4 @@
-//! What waits, as PostgreSQL knows it: the measure of what mailboxes must hold.
+//! What waits, as PostgreSQL knows it: the measure of what mailboxes must hold. Parked tasks wait in none.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
@@ -28,7 +28,7 @@ impl Store {
             let (time, id) = after.map_or((DateTime::<Utc>::MIN_UTC, Uuid::nil()), |(time, id)| (time, id.0));
             let time = time.max(DateTime::UNIX_EPOCH);
             let statement = "SELECT id, queue, priority, pending_at FROM tasks
-                 WHERE status = 'pending' AND queue = ANY ($1) AND pending_at <= $2 AND (pending_at, id) > ($3, $4)
+                 WHERE status = 'pending' AND NOT parked AND queue = ANY ($1) AND pending_at <= $2 AND (pending_at, id) > ($3, $4)
                  ORDER BY pending_at, id LIMIT $5";
             let rows = connection
                 .query_typed(
@@ -47,6 +47,34 @@ impl Store {
         .await
     }
 
+    /// How many tasks each queue has pending, those included that may not start yet.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn pending_by_queue(&self) -> Result<Vec<(QueueName, u64)>, Error> {
+        self.run(|connection| async move {
+            let statement = "SELECT queue, count(*) FROM tasks WHERE status = 'pending' GROUP BY queue";
+            Ok(read_counts(&connection.query_typed(statement, &[]).await?))
+        })
+        .await
+    }
+
+    /// Those of some tasks that are pending and due.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn pending_of(&self, ids: Vec<TaskId>, now: DateTime<Utc>) -> Result<Vec<PendingTask>, Error> {
+        self.run(move |connection| async move {
+            let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+            let statement = "SELECT id, queue, priority, pending_at FROM tasks
+                 WHERE id = ANY ($1) AND status = 'pending' AND pending_at <= $2";
+            let rows =
+                connection.query_typed(statement, &[(&ids, Type::UUID_ARRAY), (&now, Type::TIMESTAMPTZ)]).await?;
+            rows.iter().map(read_pending).collect()
+        })
+        .await
+    }
+
     /// How many tasks each queue has pending since before `before`.
     ///
     /// # Errors
@@ -54,18 +82,20 @@ impl Store {
     pub async fn pending_counts(&self, before: DateTime<Utc>) -> Result<Vec<(QueueName, u64)>, Error> {
         self.run(move |connection| async move {
             let statement = "SELECT queue, count(*) FROM tasks
-                 WHERE status = 'pending' AND pending_at <= $1 GROUP BY queue";
-            let rows = connection.query_typed(statement, &[(&before, Type::TIMESTAMPTZ)]).await?;
-            Ok(rows
-                .iter()
-                .filter_map(|row| {
-                    let count: i64 = row.get(1);
-                    Some((QueueName::new(row.get::<_, String>(0)).ok()?, u64::try_from(count).ok()?))
-                })
-                .collect())
+                 WHERE status = 'pending' AND NOT parked AND pending_at <= $1 GROUP BY queue";
+            Ok(read_counts(&connection.query_typed(statement, &[(&before, Type::TIMESTAMPTZ)]).await?))
         })
         .await
     }
+}
+
+/// Reads a queue and a count.
+fn read_counts(rows: &[Row]) -> Vec<(QueueName, u64)> {
+    let read = |row: &Row| {
+        let count: i64 = row.get(1);
+        Some((QueueName::new(row.get::<_, String>(0)).ok()?, u64::try_from(count).ok()?))
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 /// Reads `id, queue, priority, pending_at`.

@@ -4,15 +4,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bb8::{ErrorSink, RunError};
-use bb8_postgres::PostgresConnectionManager;
 use tokio_postgres::Transaction;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connection::Manager;
 use super::error::{Error, error_chain};
 use crate::domain::source::Secret;
 
-type Manager = PostgresConnectionManager<MakeRustlsConnect>;
 pub(super) type Pool = bb8::Pool<Manager>;
 /// A connection, returned to the pool when dropped.
 pub type Connection = bb8::PooledConnection<'static, Manager>;
@@ -26,38 +25,43 @@ pub struct PoolOptions {
     pub max_size: u32,
     /// How long a call waits for a connection.
     pub acquire_timeout: Duration,
+    /// How long a call may take once it has a connection.
+    pub statement_timeout: Duration,
     /// Age at which a connection is replaced.
     pub recycle: Duration,
     /// Whether a connection is tried before it is used.
     pub pre_ping: bool,
 }
 
-/// bb8 waits between two tries to connect for up to half of its limit: a short one finds a server soon that is back.
-const CONNECT_LIMIT: Duration = Duration::from_secs(4);
+/// Longest turn of waiting for a connection; a pool whose server was away begins to connect anew with each.
+const TURN: Duration = Duration::from_secs(4);
 
 pub(super) fn open(options: &PoolOptions) -> Result<Pool, Error> {
-    let config = parse_url(options.url.expose())?;
-    let manager = PostgresConnectionManager::new(config, tls()?);
+    let manager = Manager::new(parse_url(options.url.expose())?, tls()?, options.pre_ping);
     Ok(bb8::Pool::builder()
         .max_size(options.max_size)
-        .connection_timeout(options.acquire_timeout.min(CONNECT_LIMIT))
+        .connection_timeout(options.acquire_timeout.min(TURN))
         .max_lifetime(Some(options.recycle))
-        .test_on_check_out(options.pre_ping)
+        // The manager tries as often as is good.
+        .retry_connection(false)
+        .test_on_check_out(true)
         .error_sink(Box::new(LogSink))
         .build_unchecked(manager))
 }
 
-/// Waits for a connection for as long as the pool's options say.
+/// Waits for a connection at most so long.
 pub(super) async fn get(pool: &Pool, limit: Duration) -> Result<Connection, Error> {
     let deadline = tokio::time::Instant::now() + limit;
     loop {
-        let error = match pool.get_owned().await {
-            Ok(connection) => return Ok(connection),
-            Err(RunError::User(error)) => error_chain(&error),
-            Err(RunError::TimedOut) => "no connection within the pool's time limit".to_owned(),
+        let error = match tokio::time::timeout_at(deadline, pool.get_owned()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(RunError::User(error))) => error,
+            Ok(Err(RunError::TimedOut)) | Err(_) => {
+                Error::Unreachable("no connection within the pool's time limit".to_owned())
+            }
         };
         if tokio::time::Instant::now() >= deadline {
-            return Err(Error::Unreachable(error));
+            return Err(error);
         }
     }
 }
@@ -119,12 +123,12 @@ pub(super) fn tls() -> Result<MakeRustlsConnect, Error> {
 #[derive(Clone, Copy, Debug)]
 struct LogSink;
 
-impl ErrorSink<tokio_postgres::Error> for LogSink {
-    fn sink(&self, error: tokio_postgres::Error) {
-        log::debug!("a PostgreSQL connection failed: {}", error_chain(&error));
+impl ErrorSink<Error> for LogSink {
+    fn sink(&self, error: Error) {
+        log::debug!("a PostgreSQL connection failed: {error}");
     }
 
-    fn boxed_clone(&self) -> Box<dyn ErrorSink<tokio_postgres::Error>> {
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {
         Box::new(*self)
     }
 }

@@ -1,73 +1,91 @@
-//! Deleting what is old, in batches, so that no statement holds many locks or makes a long transaction.
+//! Deleting what is old, in batches, so that no statement holds many locks or makes a long transaction. Nothing waits for
+//! a row that somebody else holds.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use super::{Error, Store};
+use crate::domain::statistics::LADDER;
 use crate::domain::task::TaskStatus;
 
-/// The age is that of the task's making, which an index has; it must have ended before that time too.
-const DELETE_TASKS: &str = "
-WITH old AS (
-    SELECT id FROM tasks
-    WHERE created_at < $2 AND finished_at < $2 AND status = ANY ($1)
-    ORDER BY created_at LIMIT $3
-    FOR UPDATE SKIP LOCKED
-), logs AS (
-    DELETE FROM task_logs USING old WHERE task_id = old.id
-), attempts AS (
-    DELETE FROM task_attempts USING old WHERE task_id = old.id
-)
-DELETE FROM tasks USING old WHERE tasks.id = old.id";
+/// What grows old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Old {
+    /// Tasks that ended this way, with their attempts and logs.
+    Tasks(TaskStatus),
+    /// Keys under which tasks were asked for.
+    IdempotencyKeys,
+    /// Notes on occurrences that made no task.
+    Skips,
+    /// Rows of the audit trail.
+    Audit,
+    /// Figures of what ended.
+    Statistics,
+}
+
+impl Old {
+    /// What it is called in the log and in figures.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tasks(TaskStatus::Completed) => "completed tasks",
+            Self::Tasks(TaskStatus::Failed) => "failed tasks",
+            Self::Tasks(TaskStatus::Cancelled) => "cancelled tasks",
+            Self::Tasks(_) => "unfinished tasks",
+            Self::IdempotencyKeys => "idempotency keys",
+            Self::Skips => "occurrence notes",
+            Self::Audit => "audit rows",
+            Self::Statistics => "statistics rows",
+        }
+    }
+
+    /// Deletes what is older than parameter 1, at most parameter 2 of it.
+    fn statement(self) -> String {
+        let (table, age) = match self {
+            Self::Tasks(status) => return delete_tasks(status),
+            Self::IdempotencyKeys => ("idempotency_keys", "created_at".to_owned()),
+            Self::Skips => ("schedule_skips", "created_at".to_owned()),
+            Self::Audit => ("audit", "at".to_owned()),
+            // Its index begins with the rung.
+            Self::Statistics => {
+                let rungs = LADDER.map(|(minutes, _)| minutes.to_string()).join(", ");
+                ("statistics", format!("minutes IN ({rungs}) AND at"))
+            }
+        };
+        format!(
+            "DELETE FROM {table}
+              WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {age} < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))"
+        )
+    }
+}
+
+/// The age is that of the task's making, which an index has; it must have ended before that time too. The status is part
+/// of the text: so the planner knows that the index of what did not complete will do.
+fn delete_tasks(status: TaskStatus) -> String {
+    format!(
+        "WITH old AS (
+            SELECT id FROM tasks
+            WHERE created_at < $1 AND finished_at < $1 AND status = '{status}'
+            ORDER BY created_at LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        ), logs AS (
+            DELETE FROM task_logs USING old WHERE task_id = old.id
+        ), attempts AS (
+            DELETE FROM task_attempts USING old WHERE task_id = old.id
+        )
+        DELETE FROM tasks USING old WHERE tasks.id = old.id"
+    )
+}
 
 impl Store {
-    /// Deletes finished tasks of some statuses, with their history, made and ended before a time; the oldest first, at
-    /// most `batch`. Returns how many.
+    /// Deletes what is older than a time, at most `batch` of it; of tasks those made and ended before it, the oldest
+    /// first. Returns how many.
     ///
     /// # Errors
     /// The statement failed.
-    pub async fn delete_finished(
-        &self,
-        statuses: &'static [TaskStatus],
-        before: DateTime<Utc>,
-        batch: i64,
-    ) -> Result<u64, Error> {
+    pub async fn delete_old(&self, old: Old, before: DateTime<Utc>, batch: i64) -> Result<u64, Error> {
         self.run(move |connection| async move {
-            let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
-            let params: [_; 3] =
-                [(&statuses as _, Type::TEXT_ARRAY), (&before as _, Type::TIMESTAMPTZ), (&batch as _, Type::INT8)];
-            Ok(connection.execute_typed(DELETE_TASKS, &params).await?)
-        })
-        .await
-    }
-
-    /// Deletes idempotency keys made before a time.
-    ///
-    /// # Errors
-    /// The statement failed.
-    pub async fn delete_idempotency_keys(&self, before: DateTime<Utc>) -> Result<u64, Error> {
-        self.delete_before("DELETE FROM idempotency_keys WHERE created_at < $1", before).await
-    }
-
-    /// Deletes notes on skipped occurrences made before a time.
-    ///
-    /// # Errors
-    /// The statement failed.
-    pub async fn delete_skips(&self, before: DateTime<Utc>) -> Result<u64, Error> {
-        self.delete_before("DELETE FROM schedule_skips WHERE created_at < $1", before).await
-    }
-
-    /// Deletes rows of the audit trail of before a time.
-    ///
-    /// # Errors
-    /// The statement failed.
-    pub async fn delete_audit(&self, before: DateTime<Utc>) -> Result<u64, Error> {
-        self.delete_before("DELETE FROM audit WHERE at < $1", before).await
-    }
-
-    async fn delete_before(&self, statement: &'static str, before: DateTime<Utc>) -> Result<u64, Error> {
-        self.run(move |connection| async move {
-            Ok(connection.execute_typed(statement, &[(&before, Type::TIMESTAMPTZ)]).await?)
+            let params = [(&before as _, Type::TIMESTAMPTZ), (&batch as _, Type::INT8)];
+            Ok(connection.execute_typed(&old.statement(), &params).await?)
         })
         .await
     }

@@ -8,7 +8,7 @@ use tokio_postgres::{Row, Transaction};
 use super::beat::FireOptions;
 use super::beat::fire::fire_resumed;
 use super::tally::tally_cancelled;
-use super::{Error, Store, pool};
+use super::{Error, Store, page, pool};
 use crate::domain::clock;
 use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
@@ -190,8 +190,7 @@ impl Store {
                  ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
             );
             params.extend([(&limit as &(dyn ToSql + Sync), Type::INT8), (&offset, Type::INT8)]);
-            let rows = connection.query_typed(&sql, &params).await?;
-            Ok((rows.iter().map(ScheduleRecord::from_row).collect::<Result<_, _>>()?, total))
+            Ok((page::read(&connection, &sql, params, ScheduleRecord::from_row).await?, total))
         })
         .await
     }

@@ -1,15 +1,19 @@
 //! Sources.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::gate::GateRecord;
 use super::workflow::delete_workflows;
-use super::{Error, Store, pool};
+use super::{Error, Store, gate, pool};
 use crate::domain::clock;
 use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{SourceId, TaskId};
-use crate::domain::source::{Endpoint, Secret, SourceKind, trim_url};
+use crate::domain::limit::Limits;
+use crate::domain::source::{Endpoint, Secret, SourceKind, Trust, trim_url};
 use crate::domain::workflow::UnknownPolicy;
 
 /// A source as it is stored; its key stays sealed.
@@ -31,6 +35,12 @@ pub struct SourceRecord {
     pub version_info: Option<String>,
     /// What to do where it is unknown whether it ran a flow.
     pub unknown_policy: UnknownPolicy,
+    /// Whether its server's certificate is checked.
+    pub tls_verify: bool,
+    /// The only certificates that it is checked by, PEM.
+    pub tls_ca: Option<String>,
+    /// Its limits and its circuit.
+    pub gate: GateRecord,
     /// When it was added.
     pub created_at: Option<DateTime<Utc>>,
     /// When its row last changed.
@@ -58,10 +68,21 @@ pub struct SourceDraft {
     pub version_info: Option<String>,
     /// What to do where it is unknown whether it ran a flow.
     pub unknown_policy: UnknownPolicy,
+    /// Whether its server's certificate is checked.
+    pub tls_verify: bool,
+    /// The only certificates that it is checked by, PEM.
+    pub tls_ca: Option<String>,
+    /// What its tasks are limited to.
+    pub limits: Limits,
 }
 
-const COLUMNS: &str = "id, name, source_type, url, encrypted_api_key, status, version_info::text AS version_info, \
-     unknown_policy, adapter, created_at, updated_at";
+static COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "id, name, source_type, url, encrypted_api_key, status, version_info::text AS version_info, unknown_policy, \
+         adapter, tls_verify, tls_ca, created_at, updated_at, {}",
+        gate::column("workflow_sources.id")
+    )
+});
 
 /// The constraint that keeps urls apart.
 const URL_CONSTRAINT: &str = "workflow_sources_url_key";
@@ -77,6 +98,9 @@ impl SourceRecord {
             status: row.try_get("status")?,
             version_info: row.try_get("version_info")?,
             unknown_policy: UnknownPolicy::from_stored(row.try_get("unknown_policy")?),
+            tls_verify: row.try_get("tls_verify")?,
+            tls_ca: row.try_get("tls_ca")?,
+            gate: GateRecord::from_column(row)?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
             sealed_key: row.try_get("encrypted_api_key")?,
@@ -118,7 +142,8 @@ impl Store {
     /// Its kind is not known to this version, or its key was sealed with another encryption key.
     pub fn endpoint(&self, source: &SourceRecord) -> Result<Endpoint, Error> {
         let (kind, api_key) = (self.source_kind(source)?, self.source_key(source)?);
-        Ok(Endpoint { kind, url: trim_url(&source.url).to_owned(), api_key, adapter: source.adapter.clone() })
+        let trust = Trust::of(source.tls_verify, source.tls_ca.as_deref());
+        Ok(Endpoint { kind, url: trim_url(&source.url).to_owned(), api_key, adapter: source.adapter.clone(), trust })
     }
 
     /// What speaks at a source.
@@ -146,27 +171,37 @@ impl Store {
     /// The database can't be reached.
     pub async fn source(&self, id: SourceId) -> Result<Option<SourceRecord>, Error> {
         self.run(move |connection| async move {
-            let sql = format!("SELECT {COLUMNS} FROM workflow_sources WHERE id = $1");
+            let sql = format!("SELECT {} FROM workflow_sources WHERE id = $1", *COLUMNS);
             let row = connection.query_typed_opt(&sql, &[(&id.0, Type::UUID)]).await?;
             row.as_ref().map(SourceRecord::from_row).transpose()
         })
         .await
     }
 
-    /// The source with this url (but for trailing slashes) or, if there is none, this name. Where several have the
-    /// name, the newest.
+    /// The source with this url, but for trailing slashes. A database of the Python service may hold two.
     ///
     /// # Errors
     /// The database can't be reached.
-    pub async fn source_by_url_or_name(&self, url_or_name: String) -> Result<Option<SourceRecord>, Error> {
+    pub async fn source_by_url(&self, url: String) -> Result<Option<SourceRecord>, Error> {
         self.run(move |connection| async move {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM workflow_sources WHERE rtrim(url, '/') = $1 OR name = $2 \
-                 ORDER BY rtrim(url, '/') = $1 DESC, created_at DESC LIMIT 1"
-            );
-            let params = [(&trim_url(&url_or_name) as _, Type::TEXT), (&url_or_name as _, Type::TEXT)];
-            let row = connection.query_typed_opt(&sql, &params).await?;
+            let columns = &*COLUMNS;
+            let sql = format!("SELECT {columns} FROM workflow_sources WHERE rtrim(url, '/') = $1 LIMIT 1");
+            let row = connection.query_typed_opt(&sql, &[(&trim_url(&url), Type::TEXT)]).await?;
             row.as_ref().map(SourceRecord::from_row).transpose()
+        })
+        .await
+    }
+
+    /// Two of the sources with this name, if there are so many.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn sources_by_name(&self, name: String) -> Result<Vec<SourceRecord>, Error> {
+        self.run(move |connection| async move {
+            let columns = &*COLUMNS;
+            let sql = format!("SELECT {columns} FROM workflow_sources WHERE name = $1 LIMIT 2");
+            let rows = connection.query_typed(&sql, &[(&name, Type::TEXT)]).await?;
+            rows.iter().map(SourceRecord::from_row).collect()
         })
         .await
     }
@@ -194,8 +229,9 @@ impl Store {
             ];
             let count = format!("SELECT count(*) FROM workflow_sources WHERE {conditions}");
             let total = connection.query_typed_one(&count, &params).await?.try_get(0)?;
+            let columns = &*COLUMNS;
             let sql = format!(
-                "SELECT {COLUMNS} FROM workflow_sources WHERE {conditions} \
+                "SELECT {columns} FROM workflow_sources WHERE {conditions} \
                  ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
             );
             params.extend([(&limit as &(dyn ToSql + Sync), Type::INT8), (&offset, Type::INT8)]);
@@ -210,14 +246,12 @@ impl Store {
     /// # Errors
     /// The database can't be reached.
     pub async fn add_source(&self, draft: SourceDraft) -> Result<Stored, Error> {
-        let sql = format!(
-            "INSERT INTO workflow_sources
+        let sql = "INSERT INTO workflow_sources
                 (id, name, source_type, url, encrypted_api_key, status, version_info, unknown_policy, created_at, updated_at,
-                 adapter)
-             SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7::json, $8, $9, $9, $10
+                 adapter, tls_verify, tls_ca)
+             SELECT $1, $2, $3, $4, coalesce($5, ''), $6, $7::json, $8, $9, $9, $10, $11, $12
               WHERE NOT EXISTS (SELECT FROM workflow_sources WHERE rtrim(url, '/') = $4)
-             RETURNING {COLUMNS}"
-        );
+             RETURNING id";
         self.write_source(sql, SourceId::generate(), draft, Stored::Duplicate).await
     }
 
@@ -226,17 +260,16 @@ impl Store {
     /// # Errors
     /// The database can't be reached.
     pub async fn update_source(&self, id: SourceId, draft: SourceDraft) -> Result<Stored, Error> {
-        let sql = format!(
-            "UPDATE workflow_sources SET name = $2, source_type = $3, url = $4, encrypted_api_key = coalesce($5, encrypted_api_key), status = $6,
-                    version_info = $7::json, unknown_policy = $8, updated_at = $9, adapter = $10
-              WHERE id = $1 RETURNING {COLUMNS}"
-        );
+        let sql = "UPDATE workflow_sources SET name = $2, source_type = $3, url = $4, encrypted_api_key = coalesce($5, encrypted_api_key), status = $6,
+                    version_info = $7::json, unknown_policy = $8, updated_at = $9, adapter = $10,
+                    tls_verify = $11, tls_ca = $12
+              WHERE id = $1 RETURNING id";
         self.write_source(sql, id, draft, Stored::Unknown).await
     }
 
     async fn write_source(
         &self,
-        sql: String,
+        sql: &'static str,
         id: SourceId,
         draft: SourceDraft,
         otherwise: Stored,
@@ -244,7 +277,8 @@ impl Store {
         let sealed = draft.api_key.as_ref().map(|key| self.vault.encrypt(key));
         let now = clock::now();
         let written = self
-            .run(move |connection| async move {
+            .run(move |mut connection| async move {
+                let transaction = pool::begin(&mut connection).await?;
                 let params = [
                     (&id.0 as _, Type::UUID),
                     (&draft.name as _, Type::TEXT),
@@ -256,9 +290,17 @@ impl Store {
                     (&draft.unknown_policy.as_str() as _, Type::TEXT),
                     (&now as _, Type::TIMESTAMPTZ),
                     (&draft.adapter as _, Type::TEXT),
+                    (&draft.tls_verify as _, Type::BOOL),
+                    (&draft.tls_ca as _, Type::TEXT),
                 ];
-                let row = connection.query_typed_opt(&sql, &params).await?;
-                row.as_ref().map(SourceRecord::from_row).transpose()
+                if transaction.query_typed_opt(sql, &params).await?.is_none() {
+                    return Ok(None);
+                }
+                gate::set_limits(&transaction, id.0, draft.limits).await?;
+                let sql = format!("SELECT {} FROM workflow_sources WHERE id = $1", *COLUMNS);
+                let source = SourceRecord::from_row(&transaction.query_typed_one(&sql, &[(&id.0, Type::UUID)]).await?)?;
+                transaction.commit().await?;
+                Ok(Some(source))
             })
             .await;
         match written {
@@ -285,6 +327,7 @@ impl Store {
             let workflows = "SELECT id FROM workflows WHERE workflow_source_id = $1 ORDER BY id FOR UPDATE";
             let workflows = transaction.query_typed(workflows, &[(&id.0, Type::UUID)]).await?;
             let workflows = workflows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<_>, _>>()?;
+            gate::delete_gates(&transaction, &[id.0]).await?;
             let running = delete_workflows(&transaction, &workflows).await?;
             let sql = "DELETE FROM workflow_sources WHERE id = $1";
             transaction.execute_typed(sql, &[(&id.0, Type::UUID)]).await?;

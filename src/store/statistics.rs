@@ -1,6 +1,8 @@
 //! What ended, added up: written by the statements that end tasks and attempts ([`super::tally`]), folded here, read here.
 //! None of it looks at a task, so it costs the same however many there are, and outlives them.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -14,21 +16,43 @@ const LOCK: i64 = 0x5350_4152_4b53_5441;
 /// Rows that one statement folds.
 const FOLD_BATCH: i64 = 10_000;
 
-const FOLD: &str = "
+/// The bucket of a time in milliseconds: the distribution of the domain has [`PER_DOUBLING`] for each doubling.
+///
+/// [`PER_DOUBLING`]: crate::domain::distribution::PER_DOUBLING
+const BUCKET: &str = "floor(4 * ln(greatest(ms, 1)) / ln(2::float8))::int2";
+
+/// The figures of ends, by the minute. What took less than no time, by clocks that differ, took none.
+fn figures_of(ends: &str) -> String {
+    format!(
+        "SELECT to_timestamp(floor(date_part('epoch', finished_at) / 60) * 60) AS at, workflow_id, queue, figure, outcome,
+                {BUCKET} AS bucket, count(*) AS n, sum(greatest(ms, 0)) AS ms
+           FROM {ends} CROSS JOIN LATERAL (VALUES
+               ('attempt', attempt, date_part('epoch', finished_at - started_at) * 1000),
+               ('wait', CASE WHEN waiting_since IS NOT NULL THEN 'started' END,
+                date_part('epoch', started_at - waiting_since) * 1000),
+               ('task', task, 0)) AS one (figure, outcome, ms)
+          WHERE outcome IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6"
+    )
+}
+
+static FOLD: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
     WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS is_ours),
     taken AS (
-        DELETE FROM statistic_deltas
-         WHERE ctid = ANY (ARRAY(SELECT d.ctid FROM statistic_deltas d, turn WHERE is_ours LIMIT $2))
-        RETURNING at, workflow_id, queue, figure, outcome, bucket, n, ms
+        DELETE FROM statistic_ends
+         WHERE ctid = ANY (ARRAY(SELECT e.ctid FROM statistic_ends e, turn WHERE is_ours LIMIT $2))
+        RETURNING finished_at, workflow_id, queue, attempt, task, started_at, waiting_since
     ), folded AS (
         INSERT INTO statistics AS s (minutes, at, workflow_id, queue, figure, outcome, bucket, n, ms, source_id)
-        SELECT 1, t.at, t.workflow_id, t.queue, t.figure, t.outcome, t.bucket, sum(t.n), sum(t.ms),
-               (SELECT workflow_source_id FROM workflows w WHERE w.id = t.workflow_id)
-          FROM taken t GROUP BY t.at, t.workflow_id, t.queue, t.figure, t.outcome, t.bucket
+        SELECT 1, f.*, (SELECT workflow_source_id FROM workflows w WHERE w.id = f.workflow_id) FROM ({}) AS f
         ON CONFLICT (minutes, at, workflow_id, queue, figure, outcome, bucket)
         DO UPDATE SET n = s.n + excluded.n, ms = s.ms + excluded.ms
     )
-    SELECT count(*) FROM taken";
+    SELECT count(*) FROM taken",
+        figures_of("taken")
+    )
+});
 
 /// One coarser row's worth of time: the oldest that is old enough.
 const COARSEN: &str = "
@@ -49,14 +73,19 @@ const COARSEN: &str = "
     )
     SELECT count(*) FROM taken";
 
-/// All figures from a time on that a filter lets through. What is not folded yet is in it, so nothing that was stored is
-/// missing, and nothing is in it twice: one statement sees either the deltas or what became of them.
-const SINCE: &str = "
+/// All figures from a time on. What is not folded yet is in it, so nothing that was stored is missing, and nothing is in it
+/// twice: one statement sees either the ends or what became of them.
+static SINCE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
     SELECT at, workflow_id, queue, figure, outcome, bucket, n, ms, source_id FROM statistics
      WHERE minutes = ANY ($1) AND at >= $2
     UNION ALL
-    SELECT d.at, d.workflow_id, d.queue, d.figure, d.outcome, d.bucket, d.n, d.ms, w.workflow_source_id
-      FROM statistic_deltas d LEFT JOIN workflows w ON w.id = d.workflow_id WHERE d.at >= $2";
+    SELECT f.*, (SELECT workflow_source_id FROM workflows w WHERE w.id = f.workflow_id)
+      FROM ({}) AS f WHERE f.at >= $2",
+        figures_of("statistic_ends")
+    )
+});
 
 const FILTER: &str = "($3::text IS NULL OR queue = $3) AND ($4::uuid IS NULL OR workflow_id = $4)
     AND ($5::uuid IS NULL OR source_id = $5)";
@@ -123,7 +152,8 @@ impl Store {
     ) -> Result<Vec<StatisticsRow<DateTime<Utc>>>, Error> {
         let sql = format!(
             "SELECT to_timestamp(floor(date_part('epoch', at) / $6) * $6), figure, outcome, bucket, sum(n)::int8, sum(ms)
-               FROM ({SINCE}) AS s WHERE {FILTER} GROUP BY 1, 2, 3, 4"
+               FROM ({}) AS s WHERE {FILTER} GROUP BY 1, 2, 3, 4",
+            *SINCE
         );
         let seconds = (minutes * 60) as f64;
         self.figures(sql, since, filter, Some(seconds), |row| Ok(row.try_get(0)?)).await
@@ -147,7 +177,8 @@ impl Store {
         let sql = format!(
             "SELECT coalesce(key::text, ''), figure, outcome, bucket, n, ms, {name}
                FROM (SELECT {column} AS key, figure, outcome, bucket, sum(n)::int8 AS n, sum(ms) AS ms
-                       FROM ({SINCE}) AS s WHERE {FILTER} GROUP BY 1, 2, 3, 4) AS grouped"
+                       FROM ({}) AS s WHERE {FILTER} GROUP BY 1, 2, 3, 4) AS grouped",
+            *SINCE
         );
         self.figures(sql, since, filter, None, |row| Ok(GroupKey { key: row.try_get(0)?, name: row.try_get(6)? })).await
     }
@@ -183,7 +214,7 @@ impl Store {
     /// The statement failed, and nothing was done.
     pub async fn fold_statistics(&self) -> Result<i64, Error> {
         self.run(move |connection| async move {
-            let row = connection.query_typed_one(FOLD, &[(&LOCK, Type::INT8), (&FOLD_BATCH, Type::INT8)]).await?;
+            let row = connection.query_typed_one(&FOLD, &[(&LOCK, Type::INT8), (&FOLD_BATCH, Type::INT8)]).await?;
             Ok(row.try_get(0)?)
         })
         .await
@@ -224,4 +255,15 @@ fn read<K>(row: &Row, key: impl Fn(&Row) -> Result<K, Error>) -> Result<Option<S
         count: row.try_get::<_, i64>(4)?.try_into().unwrap_or(0),
         sum_ms: row.try_get(5)?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::distribution::PER_DOUBLING;
+
+    #[test]
+    fn the_statement_and_the_domain_have_the_same_buckets() {
+        assert!(BUCKET.starts_with(&format!("floor({PER_DOUBLING} * ln(")));
+    }
 }

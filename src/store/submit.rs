@@ -33,7 +33,7 @@ impl Store {
             let ids = column(|task| task.id.0);
             let workflows = column(|task| task.workflow_id.0);
             let schedules: Vec<_> = tasks.iter().map(|task| task.schedule_id.map(|id| id.0)).collect();
-            let inputs: Vec<_> = tasks.iter().map(|task| task.input.as_str()).collect();
+            let inputs: Vec<_> = tasks.iter().map(|task| &*task.input).collect();
             let queues: Vec<_> = tasks.iter().map(|task| task.queue.as_str()).collect();
             let priorities: Vec<_> = tasks.iter().map(|task| i16::from(task.priority.get())).collect();
             let max_retries: Vec<_> = tasks.iter().map(|task| clamp(task.max_retries)).collect();

@@ -1,48 +1,26 @@
 //! The part of a statement that counts what it ends. It is written with the change itself, so nothing is counted twice
 //! and nothing is missed, whatever is lost in between; and it only inserts, so no statement waits for another because of
-//! it. Folding the rows into the statistics is [`super::statistics`]'s.
+//! it. Adding the rows up is [`super::statistics`]'s, off the hot path.
 
-/// The bucket of a time in milliseconds: the histogram of the domain has [`PER_DOUBLING`] for each doubling.
-///
-/// [`PER_DOUBLING`]: crate::domain::histogram::PER_DOUBLING
-const BUCKET: &str = "floor(4 * ln(greatest(ms, 1)) / ln(2::float8))::int2";
+/// Takes rows of those columns.
+const INTO: &str = "INSERT INTO statistic_ends
+    (finished_at, workflow_id, queue, attempt, task, started_at, waiting_since)";
 
-/// Counts ends. `ends` gives rows of time, workflow, queue, figure, outcome and milliseconds; one without an outcome is
-/// none. What took less than no time, by clocks that differ, took none.
-pub(super) fn tally(ends: &str) -> String {
+/// Counts attempts that ended, and the tasks that ended with them. `moved` has a row for each, with what became of the
+/// task in `status`. One that is pending again waits anew, so how long it had waited is gone.
+pub(super) fn tally(moved: &str) -> String {
     format!(
-        "INSERT INTO statistic_deltas (at, workflow_id, queue, figure, outcome, bucket, n, ms)
-         SELECT to_timestamp(floor(date_part('epoch', at) / 60) * 60), workflow_id, queue, figure, outcome, {BUCKET},
-                count(*), sum(greatest(ms, 0))
-           FROM ({ends}) AS ended (at, workflow_id, queue, figure, outcome, ms)
-          WHERE outcome IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6"
+        "{INTO} SELECT finished_at, workflow_id, queue, attempt_status,
+            CASE WHEN status IN ('completed', 'failed', 'cancelled') THEN status END, started_at,
+            CASE WHEN status <> 'pending' THEN pending_at END FROM {moved}"
     )
 }
 
-/// Counts tasks that are called off at the time `at`, a parameter with its type, and those of their attempts that ran. `old`
-/// names rows as they were: `status`, `workflow_id`, `queue` and `started_at`.
+/// Counts tasks that are called off at the time `at`, a parameter with its type, and those of their attempts that ran.
+/// `old` has the rows as they were.
 pub(super) fn tally_cancelled(old: &str, at: &str) -> String {
-    let ran = milliseconds(&format!("coalesce(started_at, {at})"), at);
-    tally(&format!(
-        "SELECT {at}, workflow_id, queue, figure, outcome, ms FROM {old}
-         CROSS JOIN LATERAL (VALUES
-             ('task', 'cancelled', 0),
-             ('attempt', CASE WHEN status = 'running' THEN 'cancelled' END, {ran})) AS one (figure, outcome, ms)"
-    ))
-}
-
-/// From one time to another, in milliseconds.
-pub(super) fn milliseconds(from: &str, to: &str) -> String {
-    format!("(date_part('epoch', {to} - {from}) * 1000)")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::histogram::PER_DOUBLING;
-
-    #[test]
-    fn the_statement_and_the_domain_have_the_same_buckets() {
-        assert!(BUCKET.contains(&format!("floor({PER_DOUBLING} * ln(")));
-    }
+    format!(
+        "{INTO} SELECT {at}, workflow_id, queue, CASE WHEN status = 'running' THEN 'cancelled' END, 'cancelled',
+            coalesce(started_at, {at}), NULL FROM {old}"
+    )
 }

@@ -77,7 +77,7 @@ pub(super) fn retry(old: &str, returning: &str) -> String {
         noted AS (
             INSERT INTO task_logs (id, task_id, level, message, created_at)
             SELECT gen_random_uuid(), id, 'info', 'Made pending by hand; it was ' || status || '.', $1 FROM old)
-        UPDATE tasks t SET status = 'pending', failures = 0, lost = 0, pending_at = $1, updated_at = $1, error = NULL,
+        UPDATE tasks t SET status = 'pending', parked = false, failures = 0, lost = 0, pending_at = $1, updated_at = $1, error = NULL,
                next_retry_at = NULL, started_at = NULL, finished_at = NULL, node_id = NULL, expires_at = NULL
           FROM old WHERE t.id = old.id
         RETURNING {returning}"

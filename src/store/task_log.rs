@@ -26,7 +26,8 @@ pub struct LogRecord {
     pub created_at: DateTime<Utc>,
 }
 
-/// One row an event; parameter 1 is the task. The attempt that runs has no row of its own yet, its task knows of it.
+/// One row an event; parameter 1 is the task. The attempt that runs has no row of its own yet, its task knows of it. Nor
+/// has an end that no attempt brought: a task that expired while it waited, or a former version's. (Who cancels one leaves a line.)
 const EVENTS: &str = "
     SELECT 'said' AS kind, created_at AS at, level, id, message AS said, component_id, NULL::integer AS attempt,
            NULL::text AS status, NULL::text AS code, false AS outcome_unknown, NULL::timestamptz AS other_time
@@ -48,6 +49,13 @@ const EVENTS: &str = "
                 WHEN t.status = 'failed' AND t.tries = a.attempt THEN 'error' ELSE 'warning' END,
            NULL, a.error, NULL, a.attempt, a.status, a.code, a.outcome_unknown, a.started_at
       FROM task_attempts a JOIN tasks t ON t.id = a.task_id WHERE a.task_id = $1
+    UNION ALL
+    SELECT 'over', t.finished_at, CASE t.status WHEN 'failed' THEN 'error' ELSE 'info' END, NULL, t.error, NULL, NULL, t.status,
+           NULL, false, NULL
+      FROM tasks t WHERE t.id = $1 AND t.status IN ('completed', 'failed', 'cancelled') AND NOT EXISTS (
+           SELECT FROM task_attempts a WHERE a.task_id = t.id AND a.attempt = t.tries AND a.finished_at = t.finished_at)
+       AND NOT EXISTS (SELECT FROM task_logs l WHERE l.task_id = t.id AND l.created_at = t.finished_at)
+       AND t.finished_at IS NOT NULL
     UNION ALL
     SELECT 'waits', coalesce(updated_at, created_at), 'info', NULL, NULL, NULL, tries, NULL, NULL, false, next_retry_at
       FROM tasks WHERE id = $1 AND status = 'retrying' AND next_retry_at IS NOT NULL AND created_at IS NOT NULL";
@@ -82,7 +90,7 @@ impl Store {
             }
             let page = format!(
                 "SELECT * FROM ({EVENTS}) AS e WHERE {GRAVE_ENOUGH}
-                  ORDER BY at, coalesce(attempt, 0), kind = 'ended', kind = 'waits', id LIMIT $3 OFFSET $4"
+                  ORDER BY at, coalesce(attempt, 0), kind IN ('ended', 'over'), kind = 'waits', id LIMIT $3 OFFSET $4"
             );
             params.extend([(&limit as &(dyn ToSql + Sync), Type::INT8), (&offset, Type::INT8)]);
             let rows = connection.query_typed(&page, &params).await?;
@@ -107,6 +115,7 @@ impl LogRecord {
                 outcome_unknown: row.try_get("outcome_unknown")?,
                 took: at - other_time.unwrap_or(at),
             },
+            "over" => TaskEvent::Over { status: row.try_get("status")?, error: said },
             "waits" => TaskEvent::Waits { until: other_time.unwrap_or(at) },
             _ => TaskEvent::Said(said.unwrap_or_default()),
         };

@@ -6,7 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::task_filter::{Bound, CONDITIONS, PARAMETERS, TaskFilter};
-use super::{Error, Store};
+use super::{Error, Store, page};
 use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
 use crate::domain::task::TaskStatus;
 
@@ -132,8 +132,7 @@ impl Store {
                 (&limit, Type::INT8),
                 (&offset, Type::INT8),
             ]);
-            let rows = connection.query_typed(&sql, &params).await?;
-            Ok((rows.iter().map(TaskRecord::from_row).collect::<Result<_, _>>()?, total))
+            Ok((page::read(&connection, &sql, params, TaskRecord::from_row).await?, total))
         })
         .await
     }

@@ -5,11 +5,13 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
-use super::{Error, Store, pool};
+use super::gate::GateRecord;
+use super::{Error, Store, gate, pool};
 use crate::domain::clock;
 use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{SourceId, TaskId, WorkflowId};
-use crate::domain::workflow::RemoteFlow;
+use crate::domain::limit::Limits;
+use crate::domain::workflow::{RemoteFlow, UnknownPolicy};
 
 /// Shortest part of an id that is taken for it.
 const PREFIX_MIN: usize = 4;
@@ -49,6 +51,10 @@ pub struct WorkflowRecord {
     pub liked: bool,
     /// Labels, JSON.
     pub tags: Option<String>,
+    /// What to do where it is unknown whether the source ran it; none: what the source says.
+    pub unknown_policy: Option<UnknownPolicy>,
+    /// Its limits.
+    pub limits: Limits,
     /// When it was first synced.
     pub created_at: Option<DateTime<Utc>>,
     /// When it was last synced.
@@ -95,7 +101,7 @@ const COLUMNS: &str = "w.id, w.name, w.description, coalesce(s.url, w.source) AS
      w.remote_flow_id, coalesce(w.flow_version, 1) AS flow_version, w.input_component, w.output_component, \
      coalesce(w.is_component, false) AS is_component, w.folder_id, w.folder_name, w.icon, w.icon_bg_color, \
      coalesce(w.liked, false) AS liked, w.tags::text AS tags, w.created_at, w.updated_at, \
-     newest.status AS latest_run, counted.total AS task_count, counted.failed AS failed_task_count";
+     w.unknown_policy, newest.status AS latest_run, counted.total AS task_count, counted.failed AS failed_task_count";
 
 const TABLES: &str = "workflows w LEFT JOIN workflow_sources s ON s.id = w.workflow_source_id \
      LEFT JOIN LATERAL (SELECT status FROM tasks WHERE workflow_id = w.id \
@@ -125,6 +131,8 @@ impl WorkflowRecord {
             icon_bg_color: row.try_get("icon_bg_color")?,
             liked: row.try_get("liked")?,
             tags: row.try_get("tags")?,
+            unknown_policy: row.try_get::<_, Option<&str>>("unknown_policy")?.map(UnknownPolicy::from_stored),
+            limits: GateRecord::from_column(row)?.limits,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
             latest_run: row.try_get("latest_run")?,
@@ -167,8 +175,9 @@ impl Store {
                 (&last as _, Type::UUID),
             ];
             let total = connection.query_typed_one(&count, &params).await?.try_get(0)?;
+            let gate = gate::column("w.id");
             let sql = format!(
-                "SELECT {COLUMNS}, {NO_GRAPH} FROM {TABLES} WHERE {conditions} \
+                "SELECT {COLUMNS}, {gate}, {NO_GRAPH} FROM {TABLES} WHERE {conditions} \
                  ORDER BY w.created_at DESC, w.id DESC LIMIT $7 OFFSET $8"
             );
             params.extend([(&limit as _, Type::INT8), (&offset as _, Type::INT8)]);
@@ -184,7 +193,8 @@ impl Store {
     /// The database can't be reached.
     pub async fn workflow(&self, id: WorkflowId) -> Result<Option<WorkflowRecord>, Error> {
         self.run(move |connection| async move {
-            let sql = format!("SELECT {COLUMNS}, {GRAPH} FROM {TABLES} WHERE w.id = $1");
+            let gate = gate::column("w.id");
+            let sql = format!("SELECT {COLUMNS}, {gate}, {GRAPH} FROM {TABLES} WHERE w.id = $1");
             let row = connection.query_typed_opt(&sql, &[(&id.0, Type::UUID)]).await?;
             row.as_ref().map(WorkflowRecord::from_row).transpose()
         })
@@ -302,6 +312,7 @@ impl Store {
 /// Deletes workflows, which the caller has locked against new tasks and schedules, with all that is theirs. Running
 /// tasks are cancelled first (which also waits for an outcome that is being stored); the caller aborts them.
 pub(super) async fn delete_workflows(transaction: &Transaction<'_>, ids: &[Uuid]) -> Result<Vec<TaskId>, Error> {
+    gate::delete_gates(transaction, ids).await?;
     let ids = [(&ids as _, Type::UUID_ARRAY)];
     let cancel =
         "UPDATE tasks SET status = 'cancelled' WHERE workflow_id = ANY($1) AND status = 'running' RETURNING id";

@@ -6,7 +6,7 @@ mod service;
 
 use automagik_spark::domain::adapter::{Adapter, Adapters};
 use automagik_spark::domain::outcome::{Answer, Failure, FailureClass, Outcome};
-use automagik_spark::domain::source::{Endpoint, Secret, SourceKind};
+use automagik_spark::domain::source::{Endpoint, Secret, SourceKind, Trust};
 use automagik_spark::sources::{Error, HttpClient, HttpOptions, RunRequest, WorkflowSource, connect};
 use serde_json::{Value, json};
 
@@ -23,7 +23,13 @@ fn adapters(name: &str, text: &str) -> Adapters {
 
 fn try_source(url: &str, adapter: &str, key: &str, adapters: &Adapters) -> Result<Box<dyn WorkflowSource>, Error> {
     let adapter = Some(adapter.to_owned());
-    let endpoint = Endpoint { kind: SourceKind::Http, url: url.to_owned(), api_key: Secret::new(key), adapter };
+    let endpoint = Endpoint {
+        kind: SourceKind::Http,
+        url: url.to_owned(),
+        api_key: Secret::new(key),
+        adapter,
+        trust: Trust::default(),
+    };
     connect(endpoint, HttpClient::new(HttpOptions::default()).unwrap(), adapters)
 }
 
@@ -217,8 +223,13 @@ async fn an_adapter_that_is_gone_is_an_error_that_says_what_to_do() {
         assert!(text.contains(telling), "{text}");
     }
     // As in a database of the Python service.
-    let endpoint =
-        Endpoint { kind: SourceKind::Http, url: "http://h".to_owned(), api_key: Secret::default(), adapter: None };
+    let endpoint = Endpoint {
+        kind: SourceKind::Http,
+        url: "http://h".to_owned(),
+        api_key: Secret::default(),
+        adapter: None,
+        trust: Trust::default(),
+    };
     let client = HttpClient::new(HttpOptions::default()).unwrap();
     let error = connect(endpoint, client, &Adapters::default()).err().expect("refused");
     assert!(error.to_string().contains("names no adapter: give it one of n8n, rest, webhook"), "{error}");

@@ -2,7 +2,7 @@
 
 use automagik_spark::domain::adapter::Adapters;
 use automagik_spark::domain::outcome::{Failure, FailureClass, Outcome};
-use automagik_spark::domain::source::{Endpoint, Secret, SourceKind};
+use automagik_spark::domain::source::{Endpoint, Secret, SourceKind, Trust};
 use automagik_spark::sources::{Error, HttpClient, HttpOptions, WorkflowSource, connect};
 use serde_json::{Value, json};
 
@@ -18,8 +18,13 @@ macro_rules! recorded {
 }
 
 fn source_with(url: &str, key: &str) -> Box<dyn WorkflowSource> {
-    let endpoint =
-        Endpoint { kind: SourceKind::AutomagikAgents, url: url.to_owned(), api_key: Secret::new(key), adapter: None };
+    let endpoint = Endpoint {
+        kind: SourceKind::AutomagikAgents,
+        url: url.to_owned(),
+        api_key: Secret::new(key),
+        adapter: None,
+        trust: Trust::default(),
+    };
     connect(endpoint, HttpClient::new(HttpOptions::default()).unwrap(), &Adapters::default()).unwrap()
 }
 

@@ -98,7 +98,7 @@ async fn a_due_schedule_makes_a_task_and_moves_on() {
     assert_eq!(task.pending_at, at("2026-06-10T07:00:00.25Z"));
 
     let row = "SELECT concat_ws(' ', id, status, input_data, tries, max_retries, queue, priority) FROM tasks";
-    assert_eq!(scene.list(row).await, [format!("{} pending {{\"a\":1}} 0 3 low_priority 9", task.id)]);
+    assert_eq!(scene.list(row).await, [format!("{} pending {{\"a\": 1}} 0 3 low_priority 9", task.id)]);
     assert_eq!(scene.states().await, ["active 11 07:00:00", "active 10 08:00:00"]);
     let last = "SELECT to_char(last_run_at AT TIME ZONE 'UTC', 'HH24:MI:SS.MS') FROM schedules
                 WHERE last_run_at IS NOT NULL";

@@ -3,6 +3,7 @@
 mod commands;
 mod completion;
 mod daemon;
+mod inspect;
 mod live;
 mod load_test;
 mod logs;
@@ -12,6 +13,7 @@ mod run_agent;
 pub(crate) mod script;
 mod spelling;
 mod terminal;
+mod tune;
 mod watch;
 
 use std::io::Read;

@@ -3,7 +3,7 @@
 
 use automagik_spark::domain::adapter::Adapters;
 use automagik_spark::domain::outcome::{Failure, FailureClass, Outcome};
-use automagik_spark::domain::source::{Endpoint, Secret, SourceKind};
+use automagik_spark::domain::source::{Endpoint, Secret, SourceKind, Trust};
 use automagik_spark::sources::{Error, HttpClient, HttpOptions, WorkflowSource, connect};
 use serde_json::Value;
 
@@ -19,7 +19,8 @@ macro_rules! recorded {
 }
 
 fn source_with(kind: SourceKind, url: &str, key: &str) -> Box<dyn WorkflowSource> {
-    let endpoint = Endpoint { kind, url: url.to_owned(), api_key: Secret::new(key), adapter: None };
+    let endpoint =
+        Endpoint { kind, url: url.to_owned(), api_key: Secret::new(key), adapter: None, trust: Trust::default() };
     connect(endpoint, HttpClient::new(HttpOptions::default()).unwrap(), &Adapters::default()).unwrap()
 }
 

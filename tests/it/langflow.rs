@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use automagik_spark::domain::adapter::Adapters;
 use automagik_spark::domain::outcome::{Answer, Failure, FailureClass, Outcome};
-use automagik_spark::domain::source::{Endpoint, Secret, SourceKind};
+use automagik_spark::domain::source::{Endpoint, Secret, SourceKind, Trust};
 use automagik_spark::simulate::{self, FLOW_ID, SimulateOptions, Simulated, TEXT_FLOW_ID};
 use automagik_spark::sources::{Error, HttpClient, HttpOptions, RunRequest, WorkflowSource, connect};
 use serde_json::Value;
@@ -29,7 +29,8 @@ fn options() -> HttpOptions {
 
 fn source_with(url: &str, key: &str, options: HttpOptions) -> Box<dyn WorkflowSource> {
     let api_key = Secret::new(key);
-    let endpoint = Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key, adapter: None };
+    let endpoint =
+        Endpoint { kind: SourceKind::Langflow, url: url.to_owned(), api_key, adapter: None, trust: Trust::default() };
     connect(endpoint, HttpClient::new(options).unwrap(), &Adapters::default()).unwrap()
 }
 

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod agents;
+mod alerts;
 mod api;
 mod beat_store;
 mod browser;
@@ -10,14 +11,19 @@ mod cli;
 mod dashboard;
 mod discovery;
 mod events;
+mod faults;
 mod harness;
 mod hive;
 mod janitor;
 mod keys;
 mod langflow;
 mod lifecycle;
+mod limits;
 mod moving;
+mod overload;
 mod pools;
+mod recovery;
 mod schedule_times;
 mod simulate;
 mod statistics;
+mod tls;

@@ -1,6 +1,7 @@
 //! Pools and queues that are changed while they work. As in `lifecycle`, what is asserted rests on the source's own count.
 
 mod endpoints;
+mod order;
 mod pause;
 mod reload;
 mod scale;
@@ -9,6 +10,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use automagik_spark::dev::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -48,6 +50,13 @@ impl TestNode {
         let queues = self.get("/api/v1/queues").await;
         let found = queues["items"].as_array().expect("a list").iter().find(|queue| queue["name"] == name);
         found.unwrap_or_else(|| panic!("no {name} in {queues}")).clone()
+    }
+
+    /// Has it reload its configuration and waits until it says so.
+    async fn reload(&self, saying: &str) {
+        let before = self.log().matches(saying).count();
+        self.signal(Signal::HUP);
+        until(saying, SOON, async || (self.log().matches(saying).count() > before).then_some(())).await;
     }
 
     async fn act_on_queue(&self, name: &str, action: &str) -> Value {

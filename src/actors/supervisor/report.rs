@@ -71,7 +71,8 @@ impl Supervisor {
         let (workers, threads) = self.shape.size();
         PoolView {
             name: self.options.name.clone(),
-            queues: self.shape.queues.clone(),
+            queues: self.shape.queues.names.clone(),
+            weights: self.shape.queues.weights.clone(),
             workers,
             threads,
             configured: self.configured,

@@ -8,13 +8,13 @@ use crate::actors::executor::TimeLimits;
 use crate::actors::pool::{Event, PoolLimits};
 use crate::actors::post::tell;
 use crate::dispatch::resize::Order;
-use crate::domain::queue::QueueName;
+use crate::domain::turns::ServedQueues;
 
 /// What of a pool may change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolShape {
-    /// The queues it serves, in order.
-    pub queues: Vec<QueueName>,
+    /// The queues it serves.
+    pub queues: ServedQueues,
     /// Its measures.
     pub limits: PoolLimits,
     /// How long an attempt may take; counts for those that begin from then on.
@@ -35,11 +35,10 @@ impl PoolShape {
                 differences.push(format!("{name} {one} -> {other}"));
             }
         };
-        let names = |shape: &Self| shape.queues.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let (one, two) = (&self.limits, &other.limits);
         compare("workers", one.workers.to_string(), two.workers.to_string());
         compare("threads", one.threads.to_string(), two.threads.to_string());
-        compare("queues", names(self), names(other));
+        compare("queues", self.queues.to_string(), other.queues.to_string());
         let share = |limits: &PoolLimits| limits.recycle.max_tasks_per_child.to_string();
         compare("max_tasks_per_child", share(one), share(two));
         let memory = |limits: &PoolLimits| limits.recycle.max_memory_per_child_kb.to_string();

@@ -15,6 +15,7 @@ use super::super::{Error, Output};
 use super::journal;
 use super::pid_file::{self, Seen};
 use super::place::{Place, Which};
+use crate::domain::plural::plural;
 use crate::node;
 
 /// What a stop may take beyond the grace period: killing what is left, storing how it ended, closing.
@@ -133,7 +134,9 @@ impl Process {
                 return Ok(false);
             }
             let running = match pid_file::look(&place.pid_file)? {
-                Seen::Running { phase: Some(Phase::Draining(attempts)), .. } => format!("{attempts} attempts run"),
+                Seen::Running { phase: Some(Phase::Draining(attempts)), .. } => {
+                    plural(attempts, "attempt runs", "attempts run")
+                }
                 _ => "it stops".to_owned(),
             };
             progress.show(&format!("worker {}: {running}, at most {} s more", self.pid, left.as_secs()));

@@ -8,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::outbox::Message;
 use super::{Audience, Event, Events, GapReason};
+use crate::domain::clock;
 use crate::domain::event::TaskEvent;
 use crate::mailbox::Ear;
 
@@ -15,6 +16,9 @@ use crate::mailbox::Ear;
 const BEAT: Duration = Duration::from_secs(1);
 /// How long events are kept after the last stream has ended: one that broke off goes on without a gap.
 const LINGER: Duration = Duration::from_secs(30);
+/// How far this node may be behind what it hears. Redis's client keeps what was not read yet, and knows no bound: a node
+/// that can't keep up lets all of it go and says so. Clocks of nodes may differ by a second or two, and Redis may be slow.
+const LONGEST_LAG: Duration = Duration::from_secs(15);
 
 impl Events {
     /// One more who listens; the first one begins the service.
@@ -100,10 +104,14 @@ impl Events {
         }
     }
 
-    /// Does nothing that waits: what comes meanwhile is queued by Redis's client, which knows no bound.
+    /// Does nothing that waits, and ends where it is too far behind.
     async fn listen_to(&self, ear: &mut Ear) {
         while let Some(text) = ear.next().await {
             match serde_json::from_str::<Message>(&text) {
+                Ok(message) if message.is_late(clock::now(), LONGEST_LAG) => {
+                    log::warn!("other nodes tell of more than this one can hear; what waited is skipped");
+                    return;
+                }
                 Ok(message) if message.node == self.node => {}
                 Ok(message) => self.hear(message.events),
                 Err(error) => {

@@ -75,7 +75,10 @@ fn is_name(name: &str) -> bool {
 fn no_toml(text: &str, error: &toml::de::Error) -> Problem {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
-    Problem { key: String::new(), message: format!("line {line} is not TOML: {}", error.message()) }
+    Problem {
+        key: String::new(),
+        message: format!("line {line} is not TOML: {}; write name = \"text\" below a [section]", error.message()),
+    }
 }
 
 fn auth(mut section: Section) -> Option<Auth> {

@@ -10,8 +10,8 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
-use super::local;
 use super::rule::RuleError;
+use super::{fault, local};
 
 const NICKNAMES: [&str; 7] = ["@HOURLY", "@DAILY", "@MIDNIGHT", "@WEEKLY", "@MONTHLY", "@YEARLY", "@ANNUALLY"];
 const MONTHS: &[&str] = &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
@@ -35,9 +35,10 @@ type Instant = fn(Tz, NaiveDateTime) -> Option<DateTime<Utc>>;
 impl CronRule {
     pub(super) fn parse(expr: &str, timezone: Tz) -> Result<Self, RuleError> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser
-            .parse(&normalize(expr)?)
-            .map_err(|error| RuleError::Cron(error.to_string().trim_end_matches('.').to_owned()))?;
+        let expr = normalize(expr)?;
+        let cron = parser.parse(&expr).map_err(|_| {
+            RuleError::Cron(fault::find(&parser, expr.split(' ').zip(FIELDS.iter().map(|(name, _)| *name))))
+        })?;
         let (hours, minutes) = (cron.pattern.hours.values().len(), cron.pattern.minutes.values().len());
         let rule = Self { cron, timezone, every_hour: hours == 24, per_day: (hours * minutes) as u64 };
         // A year that holds the rarest day (the 29th of February) is at most eight years away, and a leap year in
@@ -173,7 +174,7 @@ fn normalize(expr: &str) -> Result<String, RuleError> {
     for (field, (name, words)) in fields.iter().zip(FIELDS) {
         let unknown = field.split(|c: char| !c.is_alphabetic()).find(|word| !word.is_empty() && !words.contains(word));
         if field.split(',').any(str::is_empty) {
-            return Err(RuleError::Cron(format!("the {name} field has an empty entry in its list")));
+            return Err(RuleError::Cron(format!("its {name} field has an empty entry in its list")));
         }
         if let Some(word) = unknown {
             return Err(RuleError::Word { word: word.to_owned(), field: name });

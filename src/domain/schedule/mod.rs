@@ -4,6 +4,7 @@
 
 mod cron;
 mod due;
+mod fault;
 mod local;
 mod moment;
 mod occurrence;

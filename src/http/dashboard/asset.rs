@@ -55,6 +55,5 @@ pub(super) async fn serve(file: Path<String>) -> Result<HttpResponse, Error> {
     Ok(HttpResponse::Ok()
         .content_type(asset.content_type)
         .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(asset.text))
 }

@@ -5,6 +5,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::view::View;
+use crate::domain::circuit::CircuitState;
+use crate::store::source::SourceRecord;
 
 /// A time: how long ago or ahead it is, and exactly.
 pub(super) fn when(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
@@ -52,6 +54,18 @@ pub(super) fn pill(status: &str) -> Markup {
         _ => "calm",
     };
     html! { span class={ "pill " (class) } { (status) } }
+}
+
+/// How a source is: in use or not, and whether it is left alone because it failed again and again.
+pub(super) fn source_state(source: &SourceRecord) -> Markup {
+    html! {
+        (pill(&source.status))
+        @match source.gate.circuit.state {
+            CircuitState::Closed => {},
+            CircuitState::Open => { " " span.pill.bad { "left alone" } },
+            CircuitState::HalfOpen => { " " span.pill.warn { "being tried" } },
+        }
+    }
 }
 
 /// The beginning of an id, for people.

@@ -12,7 +12,7 @@ use super::super::state::ApiState;
 use super::super::stats::{self, Statistics, StatisticsPoint};
 use super::super::worker::{self, Workers};
 use super::chart::{Bar, Chart};
-use super::element::{empty, pill, span, when};
+use super::element::{empty, pill, source_state, span, when};
 use super::task_list;
 use super::view::{Section, View};
 use crate::domain::statistics::Window;
@@ -128,7 +128,8 @@ fn queue_card(queues: &[Queue]) -> Markup {
                             a href={ "/dashboard/tasks?queue=" (queue.name) } { (queue.name) }
                             @if queue.paused { " " span.pill.warn { "paused" } }
                         }
-                        td.number data-label="Waiting" { (queue.depth) @if queue.delayed > 0 { " " small.muted { "+" (queue.delayed) " later" } } }
+                        td.number data-label="Waiting" { (queue.depth) @if queue.delayed > 0 { " " small.muted { "+" (queue.delayed) " later" } }
+                            @if queue.limited > 0 { " " small.muted { "(" (queue.limited) " held by limits)" } } }
                         td.number data-label="Running" { (queue.running) }
                         td.number data-label="A minute" { (queue.rate_per_min) }
                         td data-label="Oldest" { (queue.oldest_age_s.map_or_else(|| "–".to_owned(), seconds)) }
@@ -189,7 +190,7 @@ fn source_card(sources: &[SourceRecord]) -> Markup {
             @if sources.is_empty() { p.muted { "None yet." } }
             ul.lines { @for source in sources { li {
                 a href={ "/dashboard/sources/" (source.id) } { (source.name.as_deref().unwrap_or(&source.url)) } " "
-                (pill(&source.status)) " " small.muted { (source.kind) }
+                (source_state(source)) " " small.muted { (source.kind) }
             } } }
         }
     }

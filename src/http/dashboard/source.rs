@@ -9,8 +9,9 @@ use super::super::error::Error;
 use super::super::remote::list_one;
 use super::super::source::find;
 use super::super::state::ApiState;
-use super::element::{Action, choice, data, field, pill, when_known};
+use super::element::{Action, choice, data, field, pill, source_state, when_known};
 use super::view::{Section, View};
+use crate::domain::circuit::CircuitState;
 use crate::domain::source::SourceKind;
 use crate::store::source::{SourceFilter, SourceRecord};
 
@@ -29,7 +30,7 @@ pub(super) async fn list(state: Data<ApiState>, view: View) -> Result<HttpRespon
             table.cards {
                 thead { tr { th { "State" } th { "Name" } th { "Kind" } th { "Address" } th { "Changed" } } }
                 tbody { @for source in &sources { tr {
-                    td data-label="State" { (pill(&source.status)) }
+                    td data-label="State" { (source_state(source)) }
                     td data-label="Name" { a href={ "/dashboard/sources/" (source.id) } { (name(source)) } }
                     td data-label="Kind" { (source.kind) @if let Some(adapter) = &source.adapter { " " small.muted { (adapter) } } }
                     td.mono data-label="Address" { (source.url) }
@@ -80,9 +81,12 @@ pub(super) async fn page(state: Data<ApiState>, id: Path<String>, view: View) ->
     let body = html! {
         section.card {
             div.row.between {
-                p.status { (pill(&source.status)) " " span.mono { (source.url) } }
+                p.status { (source_state(&source)) " " span.mono { (source.url) } }
                 div.actions {
                     (patch("Check", json!({"url": source.url})))
+                    @if source.gate.circuit.state != CircuitState::Closed {
+                        (Action::new("POST", "/api/v1/sources/{id}/resume", &id, "Call it again").button(&view))
+                    }
                     @if source.is_active() { (patch("Deactivate", json!({"status": "inactive"}))) }
                     @else { (patch("Activate", json!({"status": "active"}))) }
                     (Action::new("DELETE", "/api/v1/sources/{id}", &id, "Delete")
@@ -95,6 +99,12 @@ pub(super) async fn page(state: Data<ApiState>, id: Path<String>, view: View) ->
                 div { dt { "Added" } dd { (when_known(view.now, source.created_at)) } }
                 div { dt { "Changed" } dd { (when_known(view.now, source.updated_at)) } }
                 div { dt { "If unknown whether it ran" } dd { (source.unknown_policy.as_str()) } }
+            }
+            @if let Some(reason) = source.gate.circuit.reason.as_deref().filter(|_| source.gate.circuit.state != CircuitState::Closed) {
+                p.note.warn {
+                    "It is left alone for now: " (reason)
+                    @if let Some(until) = source.gate.circuit.until { ". Tried again " (when_known(view.now, Some(until))) }
+                }
             }
             @if let Some(version) = &source.version_info { details { summary { "What it says of itself" } (data(version)) } }
         }

@@ -160,7 +160,7 @@ fn row(view: &View, task: &TaskBrief, selects: bool) -> Markup {
             }
             td data-label="Queue" { (task.queue) }
             td data-label="Asked for" { (when(view.now, task.created_at)) }
-            td data-label="Took" { (took.unwrap_or_else(|| "–".to_owned())) }
+            td.tight data-label="Took" { (took.unwrap_or_else(|| "–".to_owned())) }
             td.says data-label="Says" { span { (task.text.as_deref().unwrap_or_default()) } }
         }
     }

@@ -12,6 +12,7 @@ use super::{FireOptions, Fired, pending_tasks};
 use crate::domain::ids::{ScheduleId, TaskId};
 use crate::domain::schedule::{OverlapPolicy, Plan, ScheduleStatus, Unfinished, plan};
 use crate::domain::task::{HELD, PendingTask};
+use crate::fault::{self, Point};
 use crate::store::{Connection, Error};
 
 const UNFINISHED: &str = "
@@ -62,6 +63,7 @@ pub(super) async fn fire_due(
         return Ok(Fired::default());
     }
     let fired = fire(&transaction, &rows, now, options, false).await?;
+    fault::pass(Point::BeforeFireCommitted);
     transaction.commit().await?;
     Ok(Fired { more, ..fired })
 }
@@ -113,6 +115,7 @@ async fn fire(
         writes.skips.write(transaction, now),
         writes.moved.write(transaction),
     )?;
+    fired.occurrences = writes.made.scheduled_for;
     for task in made {
         fired.made.push(task.id);
         match task.pending_at {

@@ -1,7 +1,6 @@
 //! A due schedule as its row has it.
 
 use chrono_tz::Tz;
-use serde_json::Value;
 use tokio_postgres::Row;
 
 use crate::domain::ids::{ScheduleId, WorkflowId};
@@ -57,27 +56,15 @@ pub(super) fn read(row: &Row, default_input: &Input) -> Result<(ScheduleId, Resu
     Ok((id, standing().map(|standing| DueSchedule { standing, workflow_id, queue, priority, input })))
 }
 
-/// The input of a schedule's tasks, in the stored form: its own, else the default.
+/// The input of a schedule's tasks, in the stored form: its own, else the default. Hand-written rows may hold numbers,
+/// lists, booleans, and JSON that we would not take: passed on as they are. Nothing, and what is empty, is no input.
 fn input(input_value: Option<&str>, default: &Input) -> String {
-    // PostgreSQL takes JSON that serde does not (numbers beyond a double): passed on as it is.
-    let given = input_value.and_then(|text| match serde_json::from_str(text) {
-        Ok(value) => stored(&value),
-        Err(_) => Some(text.to_owned()),
+    let given = input_value.and_then(|text| match serde_json::from_str(text).map(Input::from_json) {
+        Ok(Ok(input)) => Some(input.to_stored()),
+        Ok(Err(InputError::Empty | InputError::Kind("null"))) => None,
+        Ok(Err(_)) | Err(_) => Some(text.to_owned()),
     });
     given.unwrap_or_else(|| default.to_stored())
-}
-
-/// Numbers, lists and booleans of hand-written rows are passed on as they are; nothing, and what is empty, is no input.
-fn stored(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(_) | Value::Object(_) => match Input::from_json(value.clone()) {
-            Ok(input) => Some(input.to_stored()),
-            Err(InputError::Empty | InputError::Kind("null")) => None,
-            Err(InputError::Nul | InputError::Kind(_)) => Some(value.to_string()),
-        },
-        other => Some(other.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,22 @@ use crate::store::Error;
 const RESPELL: &str = "
     WITH spelled AS (UPDATE tasks SET status = $4 WHERE status = $3 RETURNING id)
     INSERT INTO takeover_changes (takeover_id, entity, entity_id, field, former, reason)
-    SELECT $1, 'task', id, 'status', $3, $5 FROM spelled";
+    SELECT $1, 'task', id, 'status', $3, 'another spelling' FROM spelled";
+
+/// A status that nobody knows is no reason to run a flow.
+const FAIL_UNKNOWN: &str = "
+    WITH unknown AS (
+        SELECT id, error FROM tasks WHERE status = $3 FOR UPDATE
+    ), failed AS (
+        UPDATE tasks t
+           SET status = 'failed',
+               error = 'Not run: the Python service left the task in the status \"' || $3 || '\", which nobody here knows. '
+                   || 'Retry it if it is still wanted.' || coalesce(' Its error was: ' || u.error, '')
+          FROM unknown u WHERE t.id = u.id AND t.status = $3
+    )
+    INSERT INTO takeover_changes (takeover_id, entity, entity_id, field, former, reason)
+    SELECT $1, 'task', u.id, was.field, was.former, 'nobody knows what the status means; it is not run'
+      FROM unknown u, LATERAL (VALUES ('status', $3), ('error', u.error)) AS was (field, former)";
 
 /// The last sign of life of a task, of a table or alias `t`.
 const LAST_SEEN: &str = "greatest(t.created_at, t.started_at, t.updated_at)";
@@ -107,15 +122,12 @@ pub(super) async fn take_over(step: &Step<'_>, report: &mut TakenOver) -> Result
 async fn respell(step: &Step<'_>, report: &mut TakenOver) -> Result<(), Error> {
     for row in step.transaction.query_typed("SELECT DISTINCT status FROM tasks ORDER BY status", &[]).await? {
         let former: String = row.try_get(0)?;
-        let (ours, reason) = match task_status(&former) {
-            Some(ours) => (ours, "another spelling"),
-            None => (TaskStatus::Failed, "nobody knows what it means; it is not run"),
+        let parameter = (&former as _, Type::TEXT);
+        let (ours, count) = match task_status(&former) {
+            Some(ours) if ours.as_str() == former => continue,
+            Some(ours) => (ours, step.change(RESPELL, &[parameter, (&ours.as_str(), Type::TEXT)]).await?),
+            None => (TaskStatus::Failed, step.change(FAIL_UNKNOWN, &[parameter]).await?),
         };
-        if ours.as_str() == former {
-            continue;
-        }
-        let parameters = [(&former as _, Type::TEXT), (&ours.as_str() as _, Type::TEXT), (&reason as _, Type::TEXT)];
-        let count = step.change(RESPELL, &parameters).await?;
         report.note(&format!("tasks with the status {former:?}, which is {ours} now"), count);
     }
     Ok(())

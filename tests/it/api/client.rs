@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use automagik_spark::dispatch::backlog::BacklogLimits;
 use automagik_spark::dispatch::events::EventOptions;
 use automagik_spark::dispatch::health::Phase;
 use automagik_spark::dispatch::{Dispatch, DispatchOptions};
@@ -99,7 +100,9 @@ impl TestApi {
         };
         let mailbox = Mailbox::open(mailbox, runtime.clone()).unwrap();
         let limits = DispatchOptions {
+            circuit: Default::default(),
             submits_waiting: 1000,
+            backlog: BacklogLimits { pending: 0, pending_per_queue: 0, waiting_bytes: 64 << 20 },
             max_batch: 100,
             retry: RetryOptions::default(),
             children_limit: 100,

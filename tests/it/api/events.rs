@@ -48,7 +48,7 @@ fn new_task(workflow: &str, queue: &str) -> NewTask {
         id: TaskId::generate(),
         workflow_id: workflow.parse().unwrap(),
         schedule_id: None,
-        input: json!({"value": "x"}).to_string(),
+        input: json!({"value": "x"}).to_string().into(),
         queue: QueueName::new(queue).unwrap(),
         priority: Priority::default(),
         max_retries: 3,

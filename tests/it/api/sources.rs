@@ -3,13 +3,18 @@ use serde_json::{Value, json};
 
 use super::client::{SOURCE_KEY, TestApi, fields, id};
 
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 15] = [
     "adapter",
+    "circuit",
     "created_at",
     "id",
+    "max_concurrency",
     "name",
+    "rate",
     "source_type",
     "status",
+    "tls_ca",
+    "tls_verify",
     "unknown_policy",
     "updated_at",
     "url",

@@ -114,3 +114,17 @@ async fn a_task_that_waits_says_until_when_and_one_that_runs_that_it_does() {
     let told = lines(&log(&api, &task, "").await);
     assert_eq!(told.last().map(String::as_str), Some("info Attempt 3 follows at 2999-01-01T00:00:00Z."));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_no_attempt_brought_is_told_too() {
+    let api = TestApi::start().await;
+    let workflow = api.add_workflow().await;
+    let task = api.run(&workflow, "x").await;
+    api.act(&format!("/api/v1/tasks/{task}/cancel")).await.expect(200);
+    let told = lines(&log(&api, &task, "").await);
+    assert_eq!(told[1..], ["info Cancelled by hand while it was pending."], "told once");
+    let failed = "status = 'failed', error = 'No such flow', finished_at = finished_at + interval '1 s'";
+    api.execute(&format!("UPDATE tasks SET {failed} WHERE id = '{task}'")).await;
+    let page = log(&api, &task, "?level=error").await;
+    assert_eq!((lines(&page), &page["total"]), (vec!["error The task failed: No such flow".to_owned()], &json!(1)));
+}

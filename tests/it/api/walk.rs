@@ -96,12 +96,15 @@ async fn every_operation_answers_as_the_contract_says() {
     walk.get(&format!("/api/v1/sources/{source}")).await;
     walk.step("PATCH", &format!("/api/v1/sources/{source}"), Some(json!({ "name": "renamed" }))).await;
 
+    walk.act(&format!("/api/v1/sources/{source}/resume")).await;
     walk.get(&format!("/api/v1/workflows/remote?source_url={url}")).await;
     walk.get(&format!("/api/v1/workflows/remote/{}?source_url={url}", simulate::FLOW_ID)).await;
     let sync = format!("/api/v1/workflows/sync/{}?source_url={url}", simulate::FLOW_ID);
     let workflow = id(&walk.act(&sync).await);
     walk.get("/api/v1/workflows").await;
     walk.get(&format!("/api/v1/workflows/{workflow}")).await;
+    let limits = json!({"max_concurrency": 100, "rate": "1000/s"});
+    walk.step("PATCH", &format!("/api/v1/workflows/{workflow}"), Some(limits)).await;
 
     let run = json!({ "input_data": "good morning", "session_id": "one", "priority": 7, "max_retries": 1 });
     let task = id(&walk.post(&format!("/api/v1/workflows/{workflow}/run"), run).await);

@@ -8,7 +8,7 @@ use crate::harness::node::SOON;
 use crate::harness::servers::TestServers;
 use crate::harness::until;
 
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 23] = [
     "created_at",
     "description",
     "failed_task_count",
@@ -22,12 +22,15 @@ const FIELDS: [&str; 20] = [
     "is_component",
     "latest_run",
     "liked",
+    "max_concurrency",
     "name",
     "output_component",
+    "rate",
     "remote_flow_id",
     "source",
     "tags",
     "task_count",
+    "unknown_policy",
     "updated_at",
 ];
 

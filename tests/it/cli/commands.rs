@@ -203,14 +203,20 @@ fn workflows_are_listed_synced_and_deleted() {
     script.on("GET /api/v1/workflows?source=flow&folder=f&limit=50", 200, &workflows());
     let ended = ask(&script, &["workflows", "list", "--folder", "f", "--source", "flow"]).ok();
     assert_snapshot!(ended.stdout, @r"
-    ID        NAME     LATEST RUN  TASKS (FAILED)  SOURCE            FOLDER  UPDATED
-    0192f3a0  Greeter  NEW         2 (1)           http://flow:7860          2026-01-02 03:04
+    ID        NAME     LATEST RUN  TASKS (FAILED)  SOURCE            FOLDER  LIMITS  UPDATED
+    0192f3a0  Greeter  NEW         2 (1)           http://flow:7860                  2026-01-02 03:04
     ");
     script.on("GET /api/v1/sources", 200, &page(&[source()]));
     script.on("POST /api/v1/workflows/sync/flow-a", 200, &workflows()["items"][0]);
     assert!(ask(&script, &["workflows", "sync", "flow-a"]).ok().stdout.contains(WORKFLOW));
     assert_eq!(script.asked()[2].body, json!({"source_url": "http://flow:7860"}));
     script.on("GET /api/v1/workflows", 200, &workflows());
+    script.on(&format!("PATCH /api/v1/workflows/{WORKFLOW}"), 200, &workflows()["items"][0]);
+    let update =
+        ["workflows", "update", "flow-a", "--max-concurrency", "2", "--rate", "none", "--unknown-policy", "source"];
+    ask(&script, &update).ok();
+    let changed = json!({"max_concurrency": 2, "rate": null, "unknown_policy": null});
+    assert_eq!(script.asked().last().expect("asked").body, changed);
     script.on(&format!("DELETE /api/v1/workflows/{WORKFLOW}"), 200, &json!({"success": true}));
     assert_eq!(ask(&script, &["workflows", "delete", "flow-a", "-o", "json"]).ok().json(), json!({"success": true}));
 }
@@ -273,8 +279,8 @@ fn sources_are_added_listed_and_changed() {
     let add =
         ["sources", "add", "-n", "flow", "-t", "langflow", "-u", "http://flow:7860", "-k", "s3cret", "-s", "inactive"];
     assert_snapshot!(ask(&script, &add).ok().stdout, @r"
-    ID                                    NAME  TYPE      URL               STATUS    VERSION  CREATED
-    0192f3a3-0000-7001-8000-0000000000cc  flow  langflow  http://flow:7860  inactive  1.4.2    2026-01-02 03:04
+    ID                                    NAME  TYPE      URL               STATUS    LIMITS  VERSION  CREATED
+    0192f3a3-0000-7001-8000-0000000000cc  flow  langflow  http://flow:7860  inactive          1.4.2    2026-01-02 03:04
     ");
     let created = json!({"source_type": "langflow", "url": "http://flow:7860", "name": "flow", "api_key": "s3cret"});
     assert_eq!(script.asked()[0].body, created);

@@ -84,7 +84,7 @@ async fn a_daemon_runs_tasks_and_finishes_them_when_it_is_stopped() {
     assert_eq!(machine.node.task(&task).await["status"], "completed");
 
     let log = machine.spark(&["worker", "logs", "-n", "2"]).ok().stdout;
-    assert!(log.contains("stopping: 1 attempts run") && log.ends_with("stopped\n"), "{log}");
+    assert!(log.contains("stopping: 1 attempt runs") && log.ends_with("stopped\n"), "{log}");
     // To stop what does not run is no failure, for scripts.
     assert!(machine.spark(&["worker", "stop"]).ok().stderr.contains("no worker runs"));
     let _another = machine.start(&[]);
@@ -134,7 +134,8 @@ async fn the_three_layouts_of_workers_serve_their_queues() {
 #[tokio::test]
 async fn a_daemon_that_can_t_start_says_why_with_its_exit_code() {
     let machine = Machine::new(Duration::ZERO).await;
-    let away = ["worker", "start", "--daemon", "--set", "database.url=postgresql://u:s3cret@127.0.0.1:1/x"];
+    let mut away = vec!["worker", "start", "--daemon", "--set", "database.url=postgresql://u:s3cret@127.0.0.1:1/x"];
+    away.extend(["--set", "database.pool_timeout_s=1"]);
     let ended = machine.spark(&away).failed_with(69, &["did not start", "PostgreSQL can't be reached", "worker.log"]);
     assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
     machine.spark(&["worker", "start", "--daemon", "--set", "worker.max_retries=x"]).failed_with(2, &["max_retries"]);

@@ -88,7 +88,11 @@ impl Browser {
 
     /// The theme that the system prefers.
     pub(crate) fn theme(&mut self, theme: &str) {
-        let features = json!([{"name": "prefers-color-scheme", "value": theme}]);
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": theme},
+            // So that a picture shows no colour on its way from one to the other.
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
         self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 

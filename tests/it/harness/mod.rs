@@ -2,6 +2,7 @@
 
 pub(crate) mod chromium;
 pub(crate) mod node;
+pub(crate) mod proxy;
 pub(crate) mod root;
 pub(crate) mod servers;
 pub(crate) mod sse;

@@ -110,6 +110,7 @@ pub(crate) fn pool_options(database_url: &str) -> PoolOptions {
         url: Secret::new(database_url),
         max_size: 4,
         acquire_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(30),
         recycle: Duration::from_secs(3600),
         pre_ping: true,
     }

@@ -124,6 +124,13 @@ async fn a_key_that_can_not_be_made_says_why() {
     .await;
     let full = api.post("/api/v1/keys", json!({"name": "one-more", "scope": "read"})).await;
     assert_eq!(full.expect(400)["code"], "key_limit");
+    api.execute("DELETE FROM api_keys WHERE name = 'k999'").await;
+    let many = futures_util::future::join_all((0..8).map(|n| {
+        let api = &api;
+        async move { api.post("/api/v1/keys", json!({"name": format!("late-{n}"), "scope": "read"})).await.status }
+    }));
+    let made = many.await.into_iter().filter(|status| *status == 201).count();
+    assert_eq!((made, api.count("api_keys WHERE revoked_at IS NULL").await), (1, 1000), "at once, too");
 }
 
 /// Without a configured key everything is open, until there is a stored one; taking it away opens nothing.
@@ -138,6 +145,8 @@ async fn the_first_key_of_an_open_service_closes_it_for_good() {
     assert_eq!(open("GET", "/api/v1/keys", Value::Null).await.status, 200);
     let refused = open("POST", "/api/v1/keys", json!({"name": "ci", "scope": "run"})).await;
     assert_eq!(refused.expect(400)["code"], "key_first_admin");
+    let ends = json!({"name": "chief", "scope": "admin", "expires_at": "2999-01-01T00:00:00Z"});
+    assert_eq!(open("POST", "/api/v1/keys", ends).await.expect(400)["code"], "key_first_admin");
     assert_eq!(open("GET", "/api/v1/keys", Value::Null).await.status, 200, "nothing was made");
     let made = open("POST", "/api/v1/keys", json!({"name": "chief", "scope": "admin"})).await.expect(201);
     assert_eq!(made["created_by"], "anonymous (no key configured)");
@@ -145,7 +154,13 @@ async fn the_first_key_of_an_open_service_closes_it_for_good() {
     let key = text(&made);
     assert_eq!(ask(&api, &key, "GET", TASKS, None).await.status, 200);
     ask(&api, &key, "POST", "/api/v1/keys", Some(json!({"name": "ci", "scope": "run"}))).await.expect(201);
-    ask(&api, &key, "DELETE", &format!("/api/v1/keys/{}", id(&made)), None).await.expect(200);
+    // The last key that can manage keys for ever stays, also where another one can for a while.
+    let revoke = format!("/api/v1/keys/{}", id(&made));
+    let ends = json!({"name": "deputy", "scope": "admin", "expires_at": "2999-01-01T00:00:00Z"});
+    ask(&api, &key, "POST", "/api/v1/keys", Some(ends)).await.expect(201);
+    assert_eq!(ask(&api, &key, "DELETE", &revoke, None).await.expect(400)["code"], "key_last_admin");
+    ask(&api, &key, "POST", "/api/v1/keys", Some(json!({"name": "second", "scope": "admin"}))).await.expect(201);
+    ask(&api, &key, "DELETE", &revoke, None).await.expect(200);
     assert_eq!(open("GET", TASKS, Value::Null).await.status, 401);
     assert_refused(&ask(&api, &key, "GET", TASKS, None).await);
 }

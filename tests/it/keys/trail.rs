@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use automagik_spark::domain::clock;
 use automagik_spark::simulate::FLOW_ID;
+use automagik_spark::store::retention::Old;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -71,11 +72,16 @@ async fn each_change_leaves_one_row() {
     let (_, row) = scene.leaves("source.update", "PATCH", &source, patch).await;
     assert_eq!(row["summary"]["changed"], json!({"name": "flow-2"}));
     assert_eq!(row["summary"]["not_shown"], json!(["api_key"]));
+    scene.leaves("source.resume", "POST", &format!("{source}/resume"), Value::Null).await;
 
     let sync = format!("/api/v1/workflows/sync/{FLOW_ID}?source_url={url}");
     let (workflow, row) = scene.leaves("workflow.sync", "POST", &sync, Value::Null).await;
     assert_eq!((&row["entity_id"], &row["summary"]["name"]), (&workflow["id"], &workflow["name"]));
     let workflow = id(&workflow);
+    let limits = json!({"max_concurrency": 2});
+    let (_, row) =
+        scene.leaves("workflow.update", "PATCH", &format!("/api/v1/workflows/{}", &workflow[..13]), limits).await;
+    assert_eq!((&row["entity_id"], &row["summary"]["changed"]), (&json!(workflow), &json!({"max_concurrency": 2})));
     let run = format!("/api/v1/workflows/{workflow}/run");
     let task = id(&scene.leaves_nothing(200, "POST", &run, json!("Hello")).await);
     let task = format!("/api/v1/tasks/{task}");
@@ -243,7 +249,7 @@ async fn old_rows_are_deleted() {
     make(&api, "new", "read").await;
     api.execute("UPDATE audit SET at = at - interval '9 days' WHERE summary->'changed'->>'name' = 'old'").await;
     let week_ago = clock::now() - TimeDelta::days(7);
-    assert_eq!(api.dispatch.store().delete_audit(week_ago).await.unwrap(), 1);
+    assert_eq!(api.dispatch.store().delete_old(Old::Audit, week_ago, 100).await.unwrap(), 1);
     assert_eq!(api.count("audit WHERE summary->'changed'->>'name' = 'new'").await, 1);
     assert_eq!(api.count("audit").await, 1);
 }

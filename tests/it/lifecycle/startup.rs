@@ -36,7 +36,7 @@ async fn without_postgres_it_says_so_and_ends_with_69() {
     let stage = Stage::new(Duration::ZERO).await;
     let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let url = format!("postgresql://spark:s3cret@{free}/spark");
-    let (code, log) = end_of(stage.serve(&[("database.url", &url)])).await;
+    let (code, log) = end_of(stage.serve(&[("database.url", &url), ("database.pool_timeout_s", "1")])).await;
     assert_eq!(code, 69, "{log}");
     assert!(log.contains("PostgreSQL can't be reached") && log.contains("must run before the service"), "{log}");
     assert!(log.to_lowercase().contains("connection refused"), "{log}");

@@ -72,7 +72,8 @@ async fn two_services_fire_each_second_once() {
     late.sort_unstable();
     println!("ms from the second to its task: {late:?}");
     assert!(late[0] >= 0 && late[late.len() / 2] < 200, "{late:?}");
-    assert_eq!(stage.count("SELECT count(*) FROM schedule_skips").await, 0);
+    // What had not started when the schedule was disabled is called off, with a note.
+    assert_eq!(stage.count("SELECT count(*) FROM schedule_skips WHERE reason <> 'paused'").await, 0);
     let count = stage.count("SELECT count(*) FROM tasks WHERE status <> 'cancelled'").await as usize;
     until("all have ended", SOON, async || {
         let open = "SELECT count(*) FROM tasks WHERE status NOT IN ('completed', 'cancelled')";

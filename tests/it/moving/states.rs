@@ -38,6 +38,8 @@ async fn tasks_get_a_state_of_ours_and_old_ones_are_not_run() {
         let error = tasks[&id('d', 6)]["error"].as_str().expect("a text");
         assert!(error.contains("still running when the Python service was replaced"), "{error}");
         assert!(error.contains("Retry it") && error.contains("a former try failed"), "{error}");
+        let unknown = tasks[&id('d', 14)]["error"].as_str().expect("a text");
+        assert!(unknown.contains("\"zombie\"") && unknown.contains("Retry it"), "{unknown}");
         assert!(tasks[&id('d', 7)]["next_retry_at"].is_string(), "it does not wait for ever");
         assert!(tasks[&id('d', 9)]["next_retry_at"].is_string());
         let delayed = &tasks[&id('d', 17)];

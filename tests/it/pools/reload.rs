@@ -2,24 +2,14 @@
 
 use std::time::Duration;
 
-use automagik_spark::dev::Signal;
 use serde_json::json;
 
 use super::{assert_no_attempt_was_lost, started_by_file, write_configuration};
-use crate::harness::node::{SOON, TestNode};
 use crate::harness::stage::Stage;
-use crate::harness::until;
 use crate::lifecycle::{alone, among_others};
 
 fn pool(rest: &str) -> String {
     format!("[[pools]]\nname = \"celery\"\n{rest}\n")
-}
-
-/// Has the node reload and waits for what it says to it.
-async fn reloaded(node: &TestNode, saying: &str) {
-    let before = node.log().matches(saying).count();
-    node.signal(Signal::HUP);
-    until(saying, SOON, async || (node.log().matches(saying).count() > before).then_some(())).await;
 }
 
 const DONE: &str = "the configuration is reloaded";
@@ -36,19 +26,19 @@ async fn pools_take_over_a_new_configuration_under_load() {
         stage.until_some_completed(20).await;
         let larger = pool("queues = [\"celery\", \"extra\"]\nworkers = 3\nthreads = 4\nmax_tasks_per_child = 30");
         write_configuration(&stage, &format!("{larger}\n[log]\nlevel = \"debug\"\n[worker]\nmax_retries = 7\n"));
-        reloaded(&node, "what differs in log.level, worker.max_retries takes a restart").await;
+        node.reload("what differs in log.level, worker.max_retries takes a restart").await;
         let grown = node.until_pool_has(3).await;
         assert_eq!((&grown["threads"], &grown["queues"]), (&json!(4), &json!(["celery", "extra"])));
         assert_eq!((&grown["configured"]["workers"], &grown["kept_on_restart"]), (&json!(3), &json!(true)));
         stage.until_some_completed(200).await;
 
         write_configuration(&stage, &pool("queues = [\"celery\", \"extra\"]\nworkers = 0\nthreads = 4"));
-        reloaded(&node, "the configuration can't be reloaded, so everything stays as it is").await;
+        node.reload("the configuration can't be reloaded, so everything stays as it is").await;
         assert!(node.log().contains("pools[0].workers"), "{}", node.log());
         assert_eq!(node.pool().await["workers"], 3);
 
         write_configuration(&stage, &pool("queues = [\"extra\", \"celery\"]\nworkers = 1\nthreads = 5"));
-        reloaded(&node, DONE).await;
+        node.reload(DONE).await;
         let shrunk = node.until_pool_has(1).await;
         assert_eq!((&shrunk["ready_slots"], &shrunk["queues"]), (&json!(5), &json!(["extra", "celery"])));
     };
@@ -75,7 +65,7 @@ async fn a_reload_brings_back_the_configured_size_and_changes_limits_of_what_sta
 
     let limited = pool("queues = [\"celery\"]\nworkers = 1\nthreads = 2\nsoft_time_limit_s = 0.5");
     write_configuration(&stage, &format!("{limited}\n[[pools]]\nname = \"new\"\nqueues = [\"new\"]\n"));
-    reloaded(&node, "pools (new is new) takes a restart").await;
+    node.reload("pools (new is new) takes a restart").await;
     let pool = node.until_pool_has(1).await;
     assert_eq!((&pool["threads"], &pool["kept_on_restart"]), (&json!(2), &json!(true)));
     assert_eq!(node.get("/api/v1/pools").await["total"], 1);
@@ -83,6 +73,6 @@ async fn a_reload_brings_back_the_configured_size_and_changes_limits_of_what_sta
     let slow = node.run(&workflow, &json!({"input_data": "sleep:20", "max_retries": 0})).await;
     let failed = node.until_task_is(&slow, "failed").await;
     assert!(failed["error"].as_str().is_some_and(|error| error.contains("0.5")), "{failed}");
-    reloaded(&node, DONE).await;
+    node.reload(DONE).await;
     assert!(node.log().contains("threads 3 -> 2"), "{}", node.log());
 }

@@ -66,7 +66,7 @@ async fn every_end_is_counted_once_and_stays_when_its_task_is_gone() {
 
     let store = api.dispatch.store();
     assert!(store.fold_statistics().await.unwrap() > 0);
-    assert_eq!((store.fold_statistics().await.unwrap(), api.count("statistic_deltas").await), (0, 0));
+    assert_eq!((store.fold_statistics().await.unwrap(), api.count("statistic_ends").await), (0, 0));
     assert_eq!(figures(&api, "&by=queue").await["totals"], at_once["totals"], "added up");
 
     let of_workflow = figures(&api, &format!("&by=workflow&workflow_id={workflow}")).await;

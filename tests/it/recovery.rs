@@ -1,0 +1,20 @@
+//! How soon things are right again: servers that freeze, nodes that are cut off, what is killed.
+
+mod cut_off;
+mod freeze;
+mod frozen;
+mod measure;
+mod stop;
+mod watchdog;
+
+use crate::harness::proxy::Proxy;
+use crate::harness::stage::Stage;
+
+/// A cable to the stage's PostgreSQL that may be pulled, and the url that leads through it.
+fn proxy_of_database(stage: &Stage) -> (Proxy, String) {
+    let url = &stage.servers.database_url;
+    let port = url::Url::parse(url).expect("a url").port().expect("it has one");
+    let proxy = Proxy::start(port);
+    let url = proxy.url(url);
+    (proxy, url)
+}
