@@ -1,4 +1,4 @@
-//! What ended, added up: written by the statements that end tasks and attempts ([`super::tally`]), folded here, read here.
+//! What ended, added up: written by the statements that end tasks and attempts (`tally.rs`), folded here, read here.
 //! None of it looks at a task, so it costs the same however many there are, and outlives them.
 
 use std::sync::LazyLock;

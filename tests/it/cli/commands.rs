@@ -217,6 +217,7 @@ fn workflows_are_listed_synced_and_deleted() {
     ask(&script, &update).ok();
     let changed = json!({"max_concurrency": 2, "rate": null, "unknown_policy": null});
     assert_eq!(script.asked().last().expect("asked").body, changed);
+    script.on("GET /api/v1/workflows", 200, &workflows());
     script.on(&format!("DELETE /api/v1/workflows/{WORKFLOW}"), 200, &json!({"success": true}));
     assert_eq!(ask(&script, &["workflows", "delete", "flow-a", "-o", "json"]).ok().json(), json!({"success": true}));
 }

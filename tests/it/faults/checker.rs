@@ -204,11 +204,10 @@ fn calls(history: &History, report: &mut Report) {
             calls.iter().copied().zip(calls[1..].iter().copied()).partition(|(call, _)| asks_again(call));
         // Only a person begins anew what was refused. What no kill can explain must be that.
         let by_hand = retries.done + retries.unanswered;
-        again.sort_by_key(|pair| history.kills.iter().any(|kill| fits(kill, *pair)));
-        let (by_hand, rest): (Vec<_>, Vec<_>) = again
-            .iter()
-            .enumerate()
-            .partition(|(at, (call, _))| *at < by_hand && call.answered.is_some_and(|(_, status)| status >= 400));
+        let is_refused = |call: &Call| call.answered.is_some_and(|(_, status)| status >= 400);
+        again.sort_by_key(|pair| (!is_refused(pair.0), history.kills.iter().any(|kill| fits(kill, *pair))));
+        let (by_hand, rest): (Vec<_>, Vec<_>) =
+            again.iter().enumerate().partition(|(at, (call, _))| *at < by_hand && is_refused(call));
         report.by_answers += asked.len() + by_hand.len();
         unexplained.extend(rest.into_iter().map(|(_, pair)| *pair));
     }

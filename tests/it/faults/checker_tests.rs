@@ -198,6 +198,23 @@ fn a_refused_task_that_is_lost_and_then_retried_by_hand_is_explained() {
     assert_eq!(broken(never_lost), [Broken::RanAgain]);
 }
 
+/// What broke: the call that the kill left without an answer was taken for the one before the retry by hand.
+#[test]
+fn a_retry_by_hand_explains_what_was_refused_and_a_kill_what_was_not_answered() {
+    let both_near_the_kill = |h: &mut History| {
+        h.calls.insert(3, call("c", 2, None));
+        h.kills[0] = Kill { from: at(0), to: at(30), most: 2 };
+        h.tasks.get_mut("c").unwrap().tries = 3;
+        h.changes.retain(|change| change.task != "c");
+        let path = &["pending", "running", "pending", "running", "failed", "pending", "running", "failed"];
+        h.changes.extend(steps("c", path));
+        h.calls.iter_mut().filter(|call| call.session == "c").zip([3, 5, 6]).for_each(|(call, second)| {
+            call.began_at = at(second);
+        });
+    };
+    assert_eq!(broken(both_near_the_kill), []);
+}
+
 #[test]
 fn a_task_that_never_ran_is_seen() {
     assert_eq!(broken(|h| h.calls.retain(|call| call.session != "a")), [Broken::NeverRan]);

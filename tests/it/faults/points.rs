@@ -15,7 +15,7 @@ fn plan(point: Point, how: How) -> Plan {
         |plan: &mut Plan, change: fn(&mut Work)| plan.tasks.iter_mut().rev().step_by(3).take(20).for_each(change);
     match point {
         // Soon all are submitted.
-        Point::AfterSubmitStored => plan.faults[0].after = 0,
+        Point::AfterSubmitStored | Point::BeforeFeed => plan.faults[0].after = 0,
         Point::BeforeFireCommitted | Point::AfterFire => plan.intervals = vec![1],
         Point::AfterRetriesReleased => last(&mut plan, |work| work.kind = Kind::Flaky(1)),
         Point::AfterCancelStored => last(&mut plan, |work| work.cancel = true),

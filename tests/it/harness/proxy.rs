@@ -138,10 +138,10 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared, is
         let now = *traffic.wait_for(|traffic| *traffic != Traffic::Stall).await.map_err(io::Error::other)?;
         match now {
             Traffic::LoseAnswers if is_answer => return Ok(()),
-            Traffic::LoseSome(one_in) if is_answer => {
-                if shared.answers.fetch_add(1, Ordering::Relaxed) % one_in == one_in - 1 {
-                    return Ok(());
-                }
+            Traffic::LoseSome(one_in)
+                if is_answer && shared.answers.fetch_add(1, Ordering::Relaxed) % one_in == one_in - 1 =>
+            {
+                return Ok(());
             }
             Traffic::Delay(time) => tokio::time::sleep(time).await,
             _ => {}

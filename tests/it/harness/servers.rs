@@ -128,7 +128,9 @@ async fn shared() -> &'static Shared {
 
 async fn migrated_database(postgres: &PrivatePostgres, name: &str) {
     postgres.create_database(name).await.expect("a database is made");
-    migrate::upgrade(&pool_options(&postgres.url(name)), chrono_tz::UTC).await.expect("the migrations apply");
+    // On the heap, or every test would carry its size along.
+    let options = pool_options(&postgres.url(name));
+    Box::pin(migrate::upgrade(&options, chrono_tz::UTC)).await.expect("the migrations apply");
 }
 
 /// Starts a PostgreSQL on a copy of a data directory that was made once for this version and kept under `target/`.

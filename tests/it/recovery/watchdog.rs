@@ -1,10 +1,10 @@
 //! What systemd sees of the service: readiness, the watchdog's signs of life, how it ends.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-use std::{fs, future};
 
 use automagik_spark::dev::Signal;
 use serde_json::json;
@@ -137,7 +137,6 @@ async fn a_service_that_hangs_feeds_the_watchdog_no_more_and_its_next_start_goes
     assert!(stage.source.calls().repeated.is_empty(), "no occurrence ran twice");
     let twice = "SELECT count(*) FROM (SELECT FROM tasks GROUP BY schedule_id, scheduled_for HAVING count(*) > 1) AS t";
     assert_eq!(stage.count(twice).await, 0);
-    future::ready(drop(node)).await;
 }
 
 /// systemd.service(5), `Restart=on-failure`: every end but a clean exit code, a clean signal, or what is excepted.
