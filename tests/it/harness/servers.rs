@@ -32,7 +32,7 @@ static FINISHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Shared {
     postgres: PrivatePostgres,
-    bouncer: Option<PrivatePgBouncer>,
+    bouncer: Option<Box<PrivatePgBouncer>>,
     root: ProcessRoot,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct TestServers {
     /// That Redis.
     pub(crate) redis: PrivateRedis,
     own_postgres: Option<PrivatePostgres>,
-    own_bouncer: Option<PrivatePgBouncer>,
+    own_bouncer: Option<Box<PrivatePgBouncer>>,
     database: String,
     dir: PathBuf,
 }
@@ -86,7 +86,7 @@ impl TestServers {
         let bouncer = wished_bouncer(&dir, &postgres).await;
         let database = "spark".to_owned();
         migrated_database(&postgres, &database).await;
-        let mut servers = Self::assemble(&postgres, bouncer.as_ref(), database, dir).await;
+        let mut servers = Self::assemble(&postgres, bouncer.as_deref(), database, dir).await;
         (servers.own_postgres, servers.own_bouncer) = (Some(postgres), bouncer);
         servers
     }
@@ -104,7 +104,7 @@ impl TestServers {
     }
 
     async fn in_shared(shared: &Shared, number: u32, database: String) -> Self {
-        Self::assemble(&shared.postgres, shared.bouncer.as_ref(), database, shared.root.dir(number)).await
+        Self::assemble(&shared.postgres, shared.bouncer.as_deref(), database, shared.root.dir(number)).await
     }
 
     async fn assemble(
@@ -113,7 +113,8 @@ impl TestServers {
         database: String,
         dir: PathBuf,
     ) -> Self {
-        let redis = PrivateRedis::start_with(&dir.join("redis"), Durability::Throwaway).await.expect("Redis starts");
+        let home = dir.join("redis");
+        let redis = Box::pin(PrivateRedis::start_with(&home, Durability::Throwaway)).await.expect("Redis starts");
         let database_url = postgres.url(&database);
         let service_url = bouncer.map_or_else(|| database_url.clone(), |bouncer| bouncer.url(&database));
         let redis_url = redis.url();
@@ -163,7 +164,7 @@ async fn shared() -> &'static Shared {
         let bouncer = wished_bouncer(&root.path, &postgres).await;
         Shared { postgres, bouncer, root }
     };
-    SHARED.get_or_init(|| start).await
+    SHARED.get_or_init(|| Box::pin(start)).await
 }
 
 async fn migrated_database(postgres: &PrivatePostgres, name: &str) {
@@ -201,14 +202,14 @@ pub(crate) fn is_behind_pgbouncer() -> bool {
     std::env::var_os("SPARK_IT_PGBOUNCER").is_some_and(|value| value == "1")
 }
 
-async fn wished_bouncer(dir: &Path, postgres: &PrivatePostgres) -> Option<PrivatePgBouncer> {
+async fn wished_bouncer(dir: &Path, postgres: &PrivatePostgres) -> Option<Box<PrivatePgBouncer>> {
     if is_behind_pgbouncer() { Some(start_bouncer(dir, postgres).await) } else { None }
 }
 
-async fn start_bouncer(dir: &Path, postgres: &PrivatePostgres) -> PrivatePgBouncer {
-    PrivatePgBouncer::start(&dir.join("pgbouncer"), postgres)
-        .await
-        .expect("PgBouncer starts: `scripts/setup.sh pgbouncer`")
+async fn start_bouncer(dir: &Path, postgres: &PrivatePostgres) -> Box<PrivatePgBouncer> {
+    let home = dir.join("pgbouncer");
+    let started = Box::pin(PrivatePgBouncer::start(&home, postgres)).await;
+    Box::new(started.expect("PgBouncer starts; `scripts/setup.sh pgbouncer` installs it"))
 }
 
 /// With owners and modes: PostgreSQL insists on both.
