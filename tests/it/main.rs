@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod moving;
 mod overload;
+mod pgbouncer;
 mod pools;
 mod recovery;
 mod schedule_times;
