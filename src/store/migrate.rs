@@ -120,7 +120,7 @@ async fn look_before_the_first(transaction: &Transaction<'_>) -> Result<Option<S
 
 async fn apply(transaction: &Transaction<'_>, migration: &Migration) -> Result<(), Error> {
     let sql = migration.sql().expect("an embedded migration has its text");
-    transaction.batch_execute(sql).await.map_err(|error| migration_error(migration, &error))?;
+    transaction.batch_execute(sql).await.map_err(|error| migration_error(migration, error))?;
     let (at, checksum) = (clock::now().to_rfc3339(), migration.checksum().to_string());
     let row = [
         (&migration.version() as &(dyn ToSql + Sync), Type::INT4),
@@ -132,14 +132,18 @@ async fn apply(transaction: &Transaction<'_>, migration: &Migration) -> Result<(
     Ok(())
 }
 
-fn migration_error(migration: &Migration, error: &tokio_postgres::Error) -> Error {
-    Error::Migration(if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
-        "another program uses the tables and did not let go of them within 5 s; stop it (a Python service: API, worker and \
-         beat), then try again; the step was rolled back"
-            .to_owned()
-    } else {
-        format!("{migration}: {}; the step was rolled back", error_chain(error))
-    })
+fn migration_error(migration: &Migration, error: tokio_postgres::Error) -> Error {
+    if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        let why = "another program uses the tables and did not let go of them within 5 s; stop it (a Python service: API, \
+                   worker and beat), then try again; the step was rolled back";
+        return Error::Migration(why.to_owned());
+    }
+    let why = format!("{migration}: {}; the step was rolled back", error_chain(&error));
+    match Error::from(error) {
+        // The server went away: not the migration's fault.
+        passing if passing.is_transient() => passing,
+        _ => Error::Migration(why),
+    }
 }
 
 /// A migration that was applied.
@@ -211,7 +215,7 @@ pub async fn current(options: &PoolOptions) -> Result<(Option<i64>, i64), Error>
     Ok((applied_version(&client).await?, newest_version()))
 }
 
-async fn is_behind(client: &(impl GenericClient + Sync)) -> Result<bool, Error> {
+async fn is_behind(client: &Client) -> Result<bool, Error> {
     Ok(applied_version(client).await?.is_none_or(|version| version < newest_version()))
 }
 
