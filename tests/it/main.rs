@@ -26,3 +26,4 @@ mod schedule_times;
 mod simulate;
 mod statistics;
 mod tls;
+mod trend;
