@@ -87,3 +87,7 @@ recovery: setup ## measure how soon tasks start again after each fault: 20 of ea
 
 bench: setup ## measure a release build
 	cargo bench --locked --bench end_to_end
+
+MINUTES ?= 15
+soak: setup ## half of the highest rate for MINUTES=15: does memory, a table, anything grow?
+	cargo bench --locked --bench end_to_end -- --soak $(MINUTES)

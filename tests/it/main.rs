@@ -28,3 +28,4 @@ mod schedule_times;
 mod simulate;
 mod statistics;
 mod tls;
+mod trend;
