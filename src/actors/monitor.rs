@@ -1,5 +1,5 @@
 //! The monitor: samples the children and this process, pings PostgreSQL and Redis, and tells systemd that the service
-//! makes progress. What takes longer to find out is measured beside it, see [`measure`].
+//! makes progress. What takes longer to find out is measured beside it, in `measure.rs`.
 
 use std::time::Duration;
 
