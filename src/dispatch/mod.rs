@@ -4,6 +4,7 @@
 pub mod bulk;
 pub mod change;
 pub mod claim;
+mod diagnosis;
 mod error;
 pub mod events;
 mod feed;

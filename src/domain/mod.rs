@@ -4,6 +4,7 @@ pub mod access;
 pub mod adapter;
 pub mod attempt;
 pub mod clock;
+pub mod diagnosis;
 pub mod event;
 pub mod histogram;
 pub mod id_prefix;

@@ -9,6 +9,7 @@ mod auth;
 mod body;
 pub mod bulk;
 mod cors;
+pub mod diagnosis;
 pub mod error;
 pub mod events;
 pub mod health;
@@ -197,6 +198,7 @@ fn operations(config: &mut ServiceConfig) {
         .service(resource("/workers/history", "GET").route(get().to(worker::history)))
         .service(resource("/pools", "GET").route(get().to(pool::list)))
         .service(resource("/pools/{name}", "PATCH").route(web::patch().to(pool::patch)))
+        .service(resource("/diagnosis", "GET").route(get().to(diagnosis::get)))
         .service(resource("/queues", "GET").route(get().to(queue::list)))
         .service(resource("/queues/{queue}/pause", "POST").route(post().to(queue::pause)))
         .service(resource("/queues/{queue}/resume", "POST").route(post().to(queue::resume)));

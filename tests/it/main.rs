@@ -9,6 +9,7 @@ mod beat_store;
 mod browser;
 mod cli;
 mod discovery;
+mod doctor;
 mod events;
 mod harness;
 mod hive;

@@ -137,6 +137,7 @@ async fn every_operation_answers_as_the_contract_says() {
     walk.get("/api/v1/pools").await;
     walk.act("/api/v1/queues/low_priority/pause").await;
     walk.get("/api/v1/queues").await;
+    walk.get("/api/v1/diagnosis").await;
     walk.act("/api/v1/queues/low_priority/resume").await;
 
     let key = id(&walk.post("/api/v1/keys", json!({ "name": "ci", "scope": "run" })).await);
