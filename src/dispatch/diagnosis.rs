@@ -24,7 +24,6 @@ impl Dispatch {
     pub fn diagnosis_figures(&self, redis_memory_bytes: u64) -> Figures {
         let (now, figures, pools) = (clock::now(), self.figures(), self.roster().pools());
         let (server, pool) = (fresh(figures.server(), now), self.store().pool_figures());
-        let server = server.as_deref().map(|measured| &measured.value);
         let queues = fresh(figures.queues(), now);
         let redis = fresh(figures.redis(), now);
         let process = fresh(figures.process(), now);
@@ -32,13 +31,14 @@ impl Dispatch {
         Figures {
             database_up: self.health().database_ok(),
             redis_up: self.health().redis_ok(),
-            queues: queues.map(|measured| measured.value.iter().map(|record| queue(record, &pools, now)).collect()),
+            // As old as they were when they were looked at: they may have started since.
+            queues: queues.map(|looked| looked.value.iter().map(|record| queue(record, &pools, looked.at)).collect()),
             recent: self.counted().since(&figures.counted_before()),
             child_cpu: cpu.map(|percent| f64::from(percent) / 100.0).reduce(f64::max),
             machine_cpu: process.map(|measured| measured.value.machine_cpu),
             replaced_for_memory: self.replaced(now, &["max_memory", "memory_wall"]),
             killed_for_memory: self.replaced(now, &["memory_wall"]),
-            connections: server.map(|server| (server.connections, server.max_connections)),
+            connections: server.as_ref().map(|looked| (looked.value.connections, looked.value.max_connections)),
             pool: (pool.in_use.into(), pool.max.into()),
             pool_waiting: pool.waiting,
             query_s: figures.queries().mean.map(|mean| mean.as_secs_f64()),
@@ -47,7 +47,7 @@ impl Dispatch {
                 limit_bytes: measured.value.max_bytes.unwrap_or(redis_memory_bytes),
                 policy: measured.value.policy.clone(),
             }),
-            overdue_s: server.map(|server| server.due_since.map_or(0.0, |due| age(due, now))),
+            overdue_s: server.map(|looked| looked.value.due_since.map_or(0.0, |due| age(due, looked.at))),
         }
     }
 
@@ -81,23 +81,23 @@ impl Dispatch {
     }
 }
 
-fn queue(record: &QueueRecord, pools: &[PoolView], now: DateTime<Utc>) -> QueueFigures {
+fn queue(record: &QueueRecord, pools: &[PoolView], at: DateTime<Utc>) -> QueueFigures {
     let serve = || pools.iter().filter(|pool| pool.queues.iter().any(|queue| queue.as_str() == record.name));
     let slots: usize = serve().map(|pool| pool.workers * pool.threads).sum();
     let active: usize = serve().flat_map(|pool| &pool.executors).map(|executor| executor.active).sum();
     QueueFigures {
         name: record.name.clone(),
         waiting: u64::try_from(record.depth).unwrap_or(0),
-        oldest_wait_s: record.oldest_pending_at.map_or(0.0, |since| age(since, now)),
-        oldest_run_s: record.oldest_started_at.map_or(0.0, |since| age(since, now)),
+        oldest_wait_s: record.oldest_pending_at.map_or(0.0, |since| age(since, at)),
+        oldest_run_s: record.oldest_started_at.map_or(0.0, |since| age(since, at)),
         paused: record.paused_at.is_some(),
         slots: slots as u64,
         free_slots: slots.saturating_sub(active) as u64,
     }
 }
 
-fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
-    (now - since).as_seconds_f64().max(0.0)
+fn age(since: DateTime<Utc>, at: DateTime<Utc>) -> f64 {
+    (at - since).as_seconds_f64().max(0.0)
 }
 
 fn fresh<T>(measured: Option<Arc<Measured<T>>>, now: DateTime<Utc>) -> Option<Arc<Measured<T>>> {
