@@ -3,6 +3,7 @@
 mod commands;
 mod completion;
 mod daemon;
+mod doctor;
 mod live;
 mod load_test;
 mod logs;

@@ -13,12 +13,17 @@ use crate::harness::until;
 const LIMIT: Duration = Duration::from_secs(60);
 const QUICK: Duration = Duration::from_millis(20);
 
-/// Waits until a check is no more what it was, and gives the finding.
+/// What a check finds now.
+async fn finding(node: &TestNode, check: &str) -> Value {
+    let diagnosis = node.get("/api/v1/diagnosis").await;
+    let items = diagnosis["items"].as_array().expect("a list");
+    items.iter().find(|found| found["check"] == check).expect("the check").clone()
+}
+
+/// Waits until a check finds something wrong.
 async fn until_wrong(node: &TestNode, check: &str) -> Value {
     until(&format!("doctor sees {check}"), LIMIT, async || {
-        let diagnosis = node.get("/api/v1/diagnosis").await;
-        let items = diagnosis["items"].as_array().expect("a list");
-        let found = items.iter().find(|found| found["check"] == check).expect("the check").clone();
+        let found = finding(node, check).await;
         (found["level"] == "warning" || found["level"] == "critical").then_some(found)
     })
     .await
@@ -31,15 +36,12 @@ fn says(found: &Value, name: &str, words: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_that_wait_for_slots_are_seen_and_told_by_exit_code() {
     let stage = Stage::new(QUICK).await;
-    let node = stage.node(&[("worker.concurrency", "1")]).await;
+    let node = stage.node(&[]).await;
     let workflow = node.workflow(&stage).await;
-    let slow: Vec<String> = {
-        let mut slow = Vec::new();
-        for _ in 0..9 {
-            slow.push(node.run(&workflow, &json!({"input_data": "sleep:120"})).await);
-        }
-        slow
-    };
+    let mut slow = Vec::new();
+    for _ in 0..9 {
+        slow.push(node.run(&workflow, &json!({"input_data": "sleep:120"})).await);
+    }
     let found = until_wrong(&node, "waiting").await;
     says(&found, "symptom", "queued but not executed");
     says(&found, "cause", "too few workers: all 8 slots");
@@ -86,16 +88,13 @@ async fn a_redis_that_is_full_is_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn children_that_are_replaced_for_their_memory_are_seen() {
     let stage = Stage::new(QUICK).await;
-    let node = stage.node(&[]).await;
-    drop(node);
-    // Less than a child takes by itself is refused; little more, and answers soon pass it.
+    // The least that may be set; an answer of some 10 MB passes it.
     let node = stage.node(&[("worker.max_memory_per_child_kb", "20000"), ("monitor.sample_ms", "200")]).await;
     let workflow = node.workflow(&stage).await;
-    let found = until(&"a child is replaced".to_owned(), LIMIT, async || {
-        node.run(&workflow, &json!({"input_data": "large:8000000", "max_retries": 0})).await;
-        let diagnosis = node.get("/api/v1/diagnosis").await;
-        let items = diagnosis["items"].as_array().expect("a list").clone();
-        items.into_iter().find(|found| found["check"] == "worker_memory" && found["level"] != "ok")
+    let found = until("a child is replaced for its memory", LIMIT, async || {
+        node.run(&workflow, &json!({"input_data": "big:2000000", "max_retries": 0})).await;
+        let found = finding(&node, "worker_memory").await;
+        (found["level"] != "ok").then_some(found)
     })
     .await;
     says(&found, "advice", "max_tasks_per_child");
@@ -107,10 +106,17 @@ async fn queries_that_a_lock_holds_up_are_seen() {
     let stage = Stage::new(QUICK).await;
     let node = stage.node(&[("database.pool_size", "1"), ("database.max_overflow", "0")]).await;
     let locker = connect(&stage.servers.database_url).await;
-    locker.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.expect("locked");
-    let found = until_wrong(&node, "connections").await;
-    says(&found, "advice", "PgBouncer");
-    locker.batch_execute("ROLLBACK").await.expect("unlocked");
-    let found = until_wrong(&node, "queries").await;
-    says(&found, "cause", "connections are exhausted");
+    // Again and again, each time until calls queue up behind the one connection: until the mean of a minute shows it.
+    let found = until("doctor sees slow queries", LIMIT * 2, async || {
+        locker.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.expect("locked");
+        let held_up = until("a call waits for the connection", LIMIT, async || {
+            let found = finding(&node, "connections").await;
+            (found["level"] == "critical").then_some(found)
+        });
+        says(&held_up.await, "advice", "PgBouncer");
+        locker.batch_execute("ROLLBACK").await.expect("unlocked");
+        let found = finding(&node, "queries").await;
+        (found["level"] != "ok" && found["level"] != "unknown").then_some(found)
+    });
+    says(&found.await, "cause", "connections are exhausted");
 }
