@@ -10,6 +10,7 @@ mod browser;
 mod cli;
 mod dashboard;
 mod discovery;
+mod doctor;
 mod events;
 mod faults;
 mod harness;
