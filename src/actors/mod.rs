@@ -11,6 +11,7 @@ pub mod intake;
 pub mod janitor;
 mod link;
 pub mod monitor;
+pub mod notifier;
 pub mod pool;
 pub mod post;
 pub mod process;

@@ -19,6 +19,7 @@ mod follow;
 mod json_text;
 mod keys;
 mod load_test;
+mod notifications;
 mod occurrences;
 mod output;
 mod progress;
@@ -112,6 +113,9 @@ enum Command {
     Keys(connection::Group<keys::Command>),
     /// Who changed what
     Audit(connection::Group<audit::Command>),
+    /// Who is told of what happens, by webhook
+    #[command(alias = "notification")]
+    Notifications(connection::Group<notifications::Command>),
     /// What waits for workers, and pausing it
     Queues(connection::Group<queues::Command>),
     /// Put load on the service: many runs of a workflow, and how long they took
@@ -216,6 +220,10 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Audit(group) => {
             with_service(&remote.or(group.remote()), out, async |session| audit::run(&session, group.command).await)
+        }
+        Command::Notifications(group) => {
+            let remote = remote.or(group.remote());
+            with_service(&remote, out, async |session| notifications::run(&session, group.command).await)
         }
         Command::Queues(group) => {
             with_service(&remote.or(group.remote()), out, async |session| queues::run(&session, group.command).await)

@@ -12,8 +12,8 @@ use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
-    adapter, audit, bulk, events, health, key, metrics, occurrence, pool, preview, queue, remote, run, schedule,
-    schedule_body, source, stats, task, task_log, worker, workflow,
+    adapter, audit, bulk, events, health, key, metrics, notification, occurrence, pool, preview, queue, remote, run,
+    schedule, schedule_body, source, stats, task, task_log, worker, workflow,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -35,6 +35,8 @@ const URL: &str = "/api/v1/openapi.json";
         occurrence::list,
         worker::workers, worker::history, stats::show, pool::list, pool::patch, queue::list, queue::pause, queue::resume,
         key::create, key::list, key::revoke, audit::list,
+        notification::create, notification::list, notification::get, notification::patch, notification::delete,
+        notification::test, notification::deliveries,
     ),
     components(schemas(ErrorBody, ValidationBody, schedule_body::ScheduleBody)),
     tags(
@@ -44,6 +46,7 @@ const URL: &str = "/api/v1/openapi.json";
         (name = "schedules", description = "What runs by itself"),
         (name = "operations", description = "What runs and waits now"),
         (name = "keys", description = "Who may use the API, and who changed what"),
+        (name = "notifications", description = "Who is told of what happens"),
         (name = "meta", description = "The service itself"),
     )
 )]

@@ -174,7 +174,7 @@ impl HttpClient {
         }
     }
 
-    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, CallError> {
+    pub(super) fn client_for(&self, url: &Url) -> Result<&reqwest::Client, CallError> {
         match url.scheme() {
             "http" => Ok(&self.0.plain),
             "https" => {

@@ -11,6 +11,7 @@ mod http;
 mod langflow;
 mod reply;
 mod server;
+pub mod webhook;
 
 use async_trait::async_trait;
 use serde_json::Value;

@@ -29,7 +29,8 @@ const FORMER_V3: &str =
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
                      workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes, api_keys, \
-                     audit, paused_queues, statistic_ends, statistics";
+                     audit, paused_queues, statistic_ends, statistics, notifications, notification_deliveries, \
+                     notification_states";
 
 /// What an upgrade did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

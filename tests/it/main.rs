@@ -16,6 +16,7 @@ mod keys;
 mod langflow;
 mod lifecycle;
 mod moving;
+mod notifications;
 mod pools;
 mod schedule_times;
 mod simulate;
