@@ -74,9 +74,10 @@ impl NotificationBody {
         required("name", self.name.is_some());
         required("url", self.url.is_some());
         required("events", self.events.is_some());
-        let mut refuse = |result: Result<(), Error>| match result {
-            Err(Error::Invalid(found)) => problems.extend(found),
-            Err(_) | Ok(()) => {}
+        let mut refuse = |result: Result<(), Error>| {
+            if let Err(Error::Invalid(found)) = result {
+                problems.extend(found);
+            }
         };
         let mut draft = former.map_or_else(blank, draft_of);
         if let Some(name) = &self.name {

@@ -37,12 +37,13 @@ pub(super) fn tell_failed(moved: &str) -> String {
     let finished_at = time("m.finished_at");
     let listeners = listeners("task.failed");
     tell(&format!(
-        "SELECT n.id AS notification_id, 'task.failed' AS event, m.finished_at AS at,
+        "WITH listeners AS MATERIALIZED ({listeners})
+         SELECT n.id AS notification_id, 'task.failed' AS event, m.finished_at AS at,
                 json_build_object('task_id', m.id, 'workflow_id', m.workflow_id,
                     'workflow_name', (SELECT w.name FROM workflows w WHERE w.id = m.workflow_id),
                     'schedule_id', m.schedule_id, 'queue', m.queue, 'attempts', m.attempt, 'code', m.code,
                     'error', left(m.attempt_error, 2000), 'failed_at', {finished_at}) AS data
-           FROM {moved} m JOIN ({listeners} OFFSET 0) AS n ON n.workflow_id IS NULL OR n.workflow_id = m.workflow_id
+           FROM {moved} m JOIN listeners n ON n.workflow_id IS NULL OR n.workflow_id = m.workflow_id
           WHERE m.status = 'failed'"
     ))
 }
@@ -52,12 +53,13 @@ pub(super) fn tell_missed(noted: &str, at: &str) -> String {
     let scheduled_for = time("m.scheduled_for");
     let listeners = listeners("schedule.missed");
     tell(&format!(
-        "SELECT n.id AS notification_id, 'schedule.missed' AS event, {at} AS at,
+        "WITH listeners AS MATERIALIZED ({listeners})
+         SELECT n.id AS notification_id, 'schedule.missed' AS event, {at} AS at,
                 json_build_object('schedule_id', m.schedule_id, 'workflow_id', s.workflow_id,
                     'workflow_name', (SELECT w.name FROM workflows w WHERE w.id = s.workflow_id),
                     'scheduled_for', {scheduled_for}, 'earlier', m.earlier) AS data
            FROM {noted} m JOIN schedules s ON s.id = m.schedule_id
-           JOIN ({listeners} OFFSET 0) AS n ON n.workflow_id IS NULL OR n.workflow_id = s.workflow_id
+           JOIN listeners n ON n.workflow_id IS NULL OR n.workflow_id = s.workflow_id
           WHERE m.reason = 'missed'"
     ))
 }

@@ -2,6 +2,7 @@
 
 use automagik_spark::domain::clock;
 use automagik_spark::domain::outcome::{Failure, Outcome};
+use automagik_spark::store::beat::FireOptions;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -109,4 +110,23 @@ async fn a_schedule_that_nobody_fires_is_late_until_it_is_fired() {
     assert_eq!(look(&api, &notification, 3600 + 95).await.len(), 1);
     api.execute("UPDATE schedules SET next_run_at = next_run_at + interval '1 hour'").await;
     assert_eq!(kinds(&look(&api, &notification, 3600 + 96).await), ["schedule.late", "schedule.on_time"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_schedule_missed_is_told_of_with_the_note_on_it() {
+    let api = TestApi::start().await;
+    let workflow = api.add_workflow().await;
+    let notification = add(&api, json!({ "events": ["schedule.missed"], "workflow_id": workflow })).await;
+    let rule = json!({ "workflow_id": workflow, "schedule_type": "interval", "schedule_expr": "1h",
+        "missed_policy": "skip" });
+    let schedule = id(&api.post("/api/v1/schedules", rule).await.expect(201));
+    api.execute("UPDATE schedules SET next_run_at = next_run_at - interval '4 hours 30 minutes'").await;
+    let store = api.dispatch.store();
+    store.fire_due(clock::now(), FireOptions::default()).await.unwrap();
+    store.fire_due(clock::now(), FireOptions::default()).await.unwrap();
+    let told = look(&api, &notification, 0).await;
+    assert_eq!(kinds(&told), ["schedule.missed"]);
+    let note = api.sql.query_one("SELECT earlier FROM schedule_skips", &[]).await.unwrap().get::<_, i64>(0);
+    let data = &told[0]["data"];
+    assert_eq!((&data["schedule_id"], &data["earlier"]), (&json!(schedule), &json!(note)));
 }
