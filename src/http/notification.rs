@@ -191,7 +191,7 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
     Ok(Json(find(&state, &id).await?.into()))
 }
 
-/// Change a notification. What is the case then is told of anew.
+/// Change a notification. Where that changes what is told of, what is the case then is told of anew.
 #[utoipa::path(
     patch, path = "/api/v1/notifications/{id}", tag = "notifications", params(("id" = uuid::Uuid, Path)),
     request_body = NotificationBody,

@@ -130,13 +130,19 @@ impl Store {
         self.write_notification(sql, NotificationId::generate(), draft, Stored::Full).await
     }
 
-    /// Replaces what is said of a notification. What lasts is told of anew: it may be another thing now.
+    /// Replaces what is said of a notification. Where that changes what is told of, what lasts is told of anew: it may be
+    /// another thing now.
     ///
     /// # Errors
     /// The database can't be reached.
     pub async fn update_notification(&self, id: NotificationId, draft: NotificationDraft) -> Result<Stored, Error> {
         let sql = format!(
-            "WITH anew AS (DELETE FROM notification_states WHERE notification_id = $1)
+            "WITH anew AS (
+                DELETE FROM notification_states s USING notifications n
+                 WHERE s.notification_id = $1 AND n.id = $1
+                   AND (n.events, n.workflow_id, n.queue, n.queue_depth, n.queue_age_s, n.is_active)
+                       IS DISTINCT FROM ($5, $6, $7, $8, $9, $10)
+             )
              UPDATE notifications
                 SET name = $2, url = $3, encrypted_secret = coalesce($4, encrypted_secret), events = $5, workflow_id = $6,
                     queue = $7, queue_depth = $8, queue_age_s = $9, is_active = $10, updated_at = $11

@@ -44,6 +44,9 @@ async fn a_queue_is_told_of_when_it_passes_its_threshold_and_when_it_is_well_bel
     assert_eq!((&told[0]["data"]["queue"], &told[0]["data"]["depth"]), (&json!("celery"), &json!(8)));
     make_tasks(&api, &workflow, 5).await;
     assert_eq!(look(&api, &notification, 1).await.len(), 1, "it lasts");
+    let one = format!("/api/v1/notifications/{notification}");
+    api.call("PATCH", &one, Some(json!({ "name": "renamed" }))).await.expect(200);
+    assert_eq!(look(&api, &notification, 1).await.len(), 1, "another name is no other state");
     // 13 - 7 = 6 is three quarters of 8.
     claim(&api, &ids).await;
     assert_eq!(look(&api, &notification, 2).await.len(), 1, "not well below yet");
@@ -120,7 +123,7 @@ async fn what_a_schedule_missed_is_told_of_with_the_note_on_it() {
     let rule = json!({ "workflow_id": workflow, "schedule_type": "interval", "schedule_expr": "1h",
         "missed_policy": "skip" });
     let schedule = id(&api.post("/api/v1/schedules", rule).await.expect(201));
-    api.execute("UPDATE schedules SET next_run_at = next_run_at - interval '4 hours 30 minutes'").await;
+    api.execute("UPDATE schedules SET next_run_at = next_run_at - interval '1 hour 30 minutes'").await;
     let store = api.dispatch.store();
     store.fire_due(clock::now(), FireOptions::default()).await.unwrap();
     store.fire_due(clock::now(), FireOptions::default()).await.unwrap();
