@@ -13,6 +13,7 @@ pub mod janitor;
 mod link;
 mod measure;
 pub mod monitor;
+pub mod notifier;
 pub mod pool;
 pub mod post;
 pub mod process;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatch::Dispatch;
 use crate::domain::clock;
 use crate::store;
+use crate::store::delivery::DELIVERY_LIFETIME;
 use crate::store::idempotency::KEY_LIFETIME;
 use crate::store::retention::Old;
 
@@ -27,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Deletes until it is stopped.
 pub async fn run(options: RetentionOptions, dispatch: Dispatch, stop: CancellationToken) {
     let mut kept = options.kept;
-    kept.push((Old::IdempotencyKeys, KEY_LIFETIME));
+    kept.extend([(Old::IdempotencyKeys, KEY_LIFETIME), (Old::Deliveries, DELIVERY_LIFETIME)]);
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

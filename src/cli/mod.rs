@@ -22,6 +22,7 @@ mod json_text;
 mod keys;
 mod limits;
 mod load_test;
+mod notifications;
 mod occurrences;
 mod output;
 mod progress;
@@ -117,6 +118,9 @@ enum Command {
     Keys(connection::Group<keys::Command>),
     /// Who changed what
     Audit(connection::Group<audit::Command>),
+    /// Who is told of what happens, by webhook
+    #[command(alias = "notification")]
+    Notifications(connection::Group<notifications::Command>),
     /// What waits for workers, and pausing it
     Queues(connection::Group<queues::Command>),
     /// What is wrong at this moment, why, and what to do (exit code 3: a warning, 4: something critical)
@@ -225,6 +229,10 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Audit(group) => {
             with_service(&remote.or(group.remote()), out, async |session| audit::run(&session, group.command).await)
+        }
+        Command::Notifications(group) => {
+            let remote = remote.or(group.remote());
+            with_service(&remote, out, async |session| notifications::run(&session, group.command).await)
         }
         Command::Queues(group) => {
             with_service(&remote.or(group.remote()), out, async |session| queues::run(&session, group.command).await)

@@ -28,6 +28,8 @@ pub(super) const WORKFLOW: Kind =
     Kind { path: "workflows", noun: "workflow", names: &["name", "remote_flow_id"], has_foreign_ids: true };
 pub(super) const TASK: Kind = Kind { path: "tasks", noun: "task", names: &[], has_foreign_ids: false };
 pub(super) const KEY: Kind = Kind { path: "keys", noun: "key", names: &["name"], has_foreign_ids: false };
+pub(super) const NOTIFICATION: Kind =
+    Kind { path: "notifications", noun: "notification", names: &["name"], has_foreign_ids: false };
 pub(super) const SCHEDULE: Kind = Kind { path: "schedules", noun: "schedule", names: &[], has_foreign_ids: false };
 
 /// The full id of what was typed.

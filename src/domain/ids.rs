@@ -20,6 +20,12 @@ macro_rules! uuid_id {
             }
         }
 
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
@@ -55,6 +61,10 @@ uuid_id!(
 uuid_id!(
     /// A stored key of the API.
     KeyId
+);
+uuid_id!(
+    /// Whom to tell of what.
+    NotificationId
 );
 uuid_id!(
     /// One running Spark service; new at every start.

@@ -21,6 +21,8 @@ pub mod key;
 mod keyring;
 pub mod limits;
 mod metrics;
+pub mod notification;
+pub mod notification_body;
 pub mod occurrence;
 pub mod openapi;
 pub mod page;
@@ -150,6 +152,7 @@ fn routes(config: &mut ServiceConfig, options: &ApiOptions) {
                 .configure(schedules)
                 .service(resource("/events", "GET").route(get().to(events::of_all)))
                 .configure(keys)
+                .configure(notifications)
                 .configure(operations)
                 .default_service(web::to(not_found))
                 .wrap(from_fn(auth::require_key)),
@@ -223,6 +226,23 @@ fn keys(config: &mut ServiceConfig) {
         .service(resource("/keys", "GET, POST").route(get().to(key::list)).route(post().to(key::create)))
         .service(resource("/keys/{id}", "DELETE").route(web::delete().to(key::revoke)))
         .service(resource("/audit", "GET").route(get().to(audit::list)));
+}
+
+fn notifications(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/notifications", "GET, POST")
+                .route(get().to(notification::list))
+                .route(post().to(notification::create)),
+        )
+        .service(
+            resource("/notifications/{id}", "GET, PATCH, DELETE")
+                .route(get().to(notification::get))
+                .route(web::patch().to(notification::patch))
+                .route(web::delete().to(notification::delete)),
+        )
+        .service(resource("/notifications/{id}/test", "POST").route(post().to(notification::test)))
+        .service(resource("/notifications/{id}/deliveries", "GET").route(get().to(notification::deliveries)));
 }
 
 fn operations(config: &mut ServiceConfig) {

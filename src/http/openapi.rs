@@ -13,8 +13,8 @@ use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
-    adapter, audit, bulk, diagnosis, events, health, key, metrics, occurrence, pool, preview, queue, remote, run,
-    schedule, schedule_body, source, stats, task, task_log, worker, workflow, workflow_change,
+    adapter, audit, bulk, diagnosis, events, health, key, metrics, notification, occurrence, pool, preview, queue,
+    remote, run, schedule, schedule_body, source, stats, task, task_log, worker, workflow, workflow_change,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -37,6 +37,8 @@ const URL: &str = "/api/v1/openapi.json";
         diagnosis::get, worker::workers, worker::history, stats::show, pool::list, pool::patch, queue::list,
         queue::pause, queue::resume,
         key::create, key::list, key::revoke, audit::list,
+        notification::create, notification::list, notification::get, notification::patch, notification::delete,
+        notification::test, notification::deliveries,
     ),
     components(schemas(ErrorBody, ValidationBody, schedule_body::ScheduleBody)),
     tags(
@@ -46,6 +48,7 @@ const URL: &str = "/api/v1/openapi.json";
         (name = "schedules", description = "What runs by itself"),
         (name = "operations", description = "What runs and waits now"),
         (name = "keys", description = "Who may use the API, and who changed what"),
+        (name = "notifications", description = "Who is told of what happens"),
         (name = "meta", description = "The service itself"),
     )
 )]

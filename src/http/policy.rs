@@ -76,6 +76,14 @@ const RULES: &[Rule] = &[
     quiet("GET", "/api/v1/queues", Read),
     logged("POST", "/api/v1/queues/{queue}/pause", Admin, "queue.pause"),
     logged("POST", "/api/v1/queues/{queue}/resume", Admin, "queue.resume"),
+    // Who is told of what.
+    quiet("GET", "/api/v1/notifications", Read),
+    logged("POST", "/api/v1/notifications", Admin, "notification.create"),
+    quiet("GET", "/api/v1/notifications/{id}", Read),
+    logged("PATCH", "/api/v1/notifications/{id}", Admin, "notification.update"),
+    logged("DELETE", "/api/v1/notifications/{id}", Admin, "notification.delete"),
+    logged("POST", "/api/v1/notifications/{id}/test", Admin, "notification.test"),
+    quiet("GET", "/api/v1/notifications/{id}/deliveries", Read),
     // Keys and the trail itself.
     quiet("GET", "/api/v1/keys", Admin),
     logged("POST", "/api/v1/keys", Admin, "key.create"),

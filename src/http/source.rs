@@ -86,7 +86,7 @@ impl From<SourceRecord> for Source {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Message {
     /// What was done.
-    message: &'static str,
+    pub(super) message: &'static str,
 }
 
 /// Add a source. It is asked, with its key, before it is stored.

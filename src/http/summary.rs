@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-/// Never kept, whoever shows them. The answer to a new key is the one that holds a secret.
-const SECRETS: [&str; 2] = ["key", "api_key"];
+/// Never kept, whoever shows them. The answers to a new key and a new notification are those that hold a secret.
+const SECRETS: [&str; 3] = ["key", "api_key", "secret"];
 /// Fields of an answer that say which thing it is, kept whether they were asked for or not.
 const TELLING: [&str; 3] = ["name", "url", "status"];
 /// What narrows a bulk operation. No secret can be among them, and the answer need not repeat them.

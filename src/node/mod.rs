@@ -25,7 +25,7 @@ use crate::actors::executor::ExecutorParts;
 use crate::actors::gateway::HttpGateway;
 use crate::actors::process::{ChildCommand, Spawner};
 use crate::actors::supervisor::Supervisor;
-use crate::actors::{beat, doorkeeper, heartbeat, janitor, monitor, retention, statistics};
+use crate::actors::{beat, doorkeeper, heartbeat, janitor, monitor, notifier, retention, statistics};
 use crate::config::{Config, Role};
 use crate::dispatch::Dispatch;
 use crate::dispatch::health::Phase;
@@ -145,13 +145,15 @@ impl Node {
         let retention =
             Part::duty("retention", |stop| retention::run(options::retention(config), dispatch.clone(), stop));
         let statistics = Part::duty("statistics", |stop| statistics::run(dispatch.clone(), stop));
+        let http = HttpClient::new(options::sources(config))?;
+        let notifier = Part::duty("notifier", |stop| notifier::run(dispatch.clone(), http, stop));
         let heartbeat = Part::duty("heartbeat", |stop| {
             heartbeat::run(options::heartbeat(config), row.clone(), lease, dispatch.clone(), stop)
         });
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let gateway = listener.map(|listener| start_gateway(config, &dispatch, &runtime, listener)).transpose()?;
         let stop = options::stop(config);
-        let duties = vec![doorkeeper, janitor, retention, statistics, monitor, heartbeat];
+        let duties = vec![doorkeeper, janitor, retention, statistics, notifier, monitor, heartbeat];
         Ok(Self { dispatch, row, address, supervisors, beat, gateway, duties, stop })
     }
 

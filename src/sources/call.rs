@@ -90,7 +90,7 @@ impl CallError {
         matches!(self, Self::Reset { .. } | Self::TimedOut { .. } | Self::Status { status: 502 | 504, .. })
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             Self::Url(why) => format!("the source's url can't be used: {why}"),
             Self::Request(why) => format!("the request can't be made: {why}"),

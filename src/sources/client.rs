@@ -205,7 +205,7 @@ impl HttpClient {
         }
     }
 
-    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, CallError> {
+    pub(super) fn client_for(&self, url: &Url) -> Result<&reqwest::Client, CallError> {
         match url.scheme() {
             "http" => Ok(&self.shared.plain),
             "https" => {

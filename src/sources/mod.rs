@@ -14,6 +14,7 @@ mod langflow;
 mod reply;
 mod server;
 mod tls;
+pub mod webhook;
 
 use async_trait::async_trait;
 use serde_json::Value;

@@ -40,7 +40,8 @@ const FORMER_V3: (i32, &str) = (3, "12919157187412761607");
 /// Every table of ours but the history of migrations. One statement empties them, so their order does not matter.
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
                      workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes, api_keys, \
-                     audit, paused_queues, gates, statistic_ends, statistics";
+                     audit, paused_queues, gates, statistic_ends, statistics, notifications, \
+                     notification_deliveries, notification_states";
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use super::claim::Attempt;
+use super::notice::tell_failed;
 use super::tally::tally;
 use super::{Error, Store};
 use crate::domain::attempt::AttemptStatus;
@@ -46,7 +47,13 @@ impl AttemptEnd {
 ///
 /// `expected` keeps the planner from the partial index of running tasks: it thinks them few, and would read through all
 /// that have ended since the last vacuum. Each row is looked up by its key instead.
-static STORE: LazyLock<String> = LazyLock::new(|| {
+static STORE: LazyLock<String> = LazyLock::new(|| statement(""));
+
+/// The same for ends of which some fail a task for good: whoever is to be told of it is, by this very statement. Others
+/// pay nothing for it.
+static STORE_FAILED: LazyLock<String> = LazyLock::new(|| statement(&format!(", told AS ({})", tell_failed("moved"))));
+
+fn statement(told: &str) -> String {
     format!(
         "
 WITH ended AS MATERIALIZED (
@@ -65,17 +72,17 @@ WITH ended AS MATERIALIZED (
     FROM ended e
     WHERE t.id = e.id AND t.status = e.expected AND t.tries = e.attempt
     RETURNING e.id, e.attempt, e.status, e.attempt_status, e.code, e.attempt_error, e.outcome_unknown, e.node_id,
-              e.started_at, e.finished_at, t.workflow_id, t.queue, t.pending_at
+              e.started_at, e.finished_at, t.workflow_id, t.schedule_id, t.queue, t.pending_at
 ), tallied AS (
     {}
-)
+){told}
 INSERT INTO task_attempts (task_id, attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at)
 SELECT id, attempt, attempt_status, code, attempt_error, outcome_unknown, node_id, started_at, finished_at FROM moved
 ON CONFLICT (task_id, attempt) DO NOTHING
 RETURNING task_id",
         tally("moved")
     )
-});
+}
 
 impl Store {
     /// Stores the ends of attempts in one statement: task and history together. Returns the tasks that were still
@@ -106,9 +113,11 @@ impl Store {
             let started: Vec<_> = ends.iter().map(|end| end.attempt.started_at).collect();
             let finished: Vec<_> = ends.iter().map(|end| end.finished_at).collect();
             let nodes: Vec<_> = ends.iter().map(|end| end.node.0).collect();
+            let fails = ends.iter().any(|end| end.verdict.next == Next::Fail);
+            let statement = if fails { &*STORE_FAILED } else { &*STORE };
             let rows = connection
                 .query_typed(
-                    &STORE,
+                    statement,
                     &[
                         (&ids, Type::UUID_ARRAY),
                         (&attempts, Type::INT4_ARRAY),

@@ -21,6 +21,8 @@ pub enum Old {
     Audit,
     /// Figures of what ended.
     Statistics,
+    /// The log of what was told to whom.
+    Deliveries,
 }
 
 impl Old {
@@ -35,6 +37,7 @@ impl Old {
             Self::Skips => "occurrence notes",
             Self::Audit => "audit rows",
             Self::Statistics => "statistics rows",
+            Self::Deliveries => "notification deliveries",
         }
     }
 
@@ -43,6 +46,7 @@ impl Old {
         let (table, age) = match self {
             Self::Tasks(status) => return delete_tasks(status),
             Self::IdempotencyKeys => ("idempotency_keys", "created_at".to_owned()),
+            Self::Deliveries => ("notification_deliveries", "created_at".to_owned()),
             Self::Skips => ("schedule_skips", "created_at".to_owned()),
             Self::Audit => ("audit", "at".to_owned()),
             // Its index begins with the rung.

@@ -3,8 +3,8 @@
 mod commands;
 mod completion;
 mod daemon;
-mod inspect;
 mod doctor;
+mod inspect;
 mod live;
 mod load_test;
 mod logs;

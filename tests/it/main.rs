@@ -21,6 +21,7 @@ mod langflow;
 mod lifecycle;
 mod limits;
 mod moving;
+mod notifications;
 mod overload;
 mod pgbouncer;
 mod pools;

@@ -2,4 +2,4 @@
 
 mod counting;
 mod duties;
-mod scene;
+pub(crate) mod scene;

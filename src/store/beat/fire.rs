@@ -1,6 +1,7 @@
 //! The one transaction that fires schedules.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
@@ -13,6 +14,7 @@ use crate::domain::ids::{ScheduleId, TaskId};
 use crate::domain::schedule::{OverlapPolicy, Plan, ScheduleStatus, Unfinished, plan};
 use crate::domain::task::{HELD, PendingTask};
 use crate::fault::{self, Point};
+use crate::store::notice::tell_missed;
 use crate::store::{Connection, Error};
 
 const UNFINISHED: &str = "
@@ -31,11 +33,20 @@ const MAKE_TASKS: &str = "
     ON CONFLICT (schedule_id, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING
     RETURNING id, queue, priority, pending_at";
 
-const NOTE_SKIPS: &str = "
-    INSERT INTO schedule_skips (schedule_id, scheduled_for, reason, earlier, created_at)
-    SELECT schedule_id, scheduled_for, reason, earlier, $5
-    FROM unnest($1, $2, $3, $4) AS skipped (schedule_id, scheduled_for, reason, earlier)
-    ON CONFLICT (schedule_id, scheduled_for) DO NOTHING";
+/// Who is to be told of what was missed is told by this very statement.
+static NOTE_SKIPS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH noted AS (
+            INSERT INTO schedule_skips (schedule_id, scheduled_for, reason, earlier, created_at)
+            SELECT schedule_id, scheduled_for, reason, earlier, $5
+            FROM unnest($1, $2, $3, $4) AS skipped (schedule_id, scheduled_for, reason, earlier)
+            ON CONFLICT (schedule_id, scheduled_for) DO NOTHING
+            RETURNING schedule_id, scheduled_for, reason, earlier
+        )
+        {}",
+        tell_missed("noted", "$5")
+    )
+});
 
 const MOVE_ON: &str = "
     UPDATE schedules
@@ -247,7 +258,7 @@ impl Skips {
             (&self.earlier as _, Type::INT8_ARRAY),
             (&now as _, Type::TIMESTAMPTZ),
         ];
-        transaction.execute_typed(NOTE_SKIPS, &params).await?;
+        transaction.execute_typed(&NOTE_SKIPS, &params).await?;
         Ok(())
     }
 }

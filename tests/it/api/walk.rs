@@ -61,7 +61,7 @@ impl Walk {
             Value::Array(items) if items.len() > 50 => json!([self.steady(items[0].clone())]),
             Value::Array(items) => items.into_iter().map(|item| self.steady(item)).collect(),
             Value::String(text) if Uuid::parse_str(&text).is_ok() && text != simulate::FLOW_ID => "[id]".into(),
-            Value::String(text) if text.starts_with("spk_") => "[key]".into(),
+            Value::String(text) if text.starts_with("spk_") || text.starts_with("whsec_") => "[key]".into(),
             Value::String(text) if DateTime::parse_from_rfc3339(&text).is_ok() => "[time]".into(),
             Value::String(text) => {
                 let host = self.api.source.url().trim_start_matches("http://").to_owned();
@@ -151,6 +151,16 @@ async fn every_operation_answers_as_the_contract_says() {
     walk.get("/api/v1/keys").await;
     walk.delete(&format!("/api/v1/keys/{key}")).await;
     walk.get("/api/v1/audit?action=key.create").await;
+
+    let notification = json!({ "name": "on-call", "url": "http://127.0.0.1:9/x", "events": ["task.failed"] });
+    let notification = id(&walk.post("/api/v1/notifications", notification).await);
+    let told = format!("/api/v1/notifications/{notification}");
+    walk.get("/api/v1/notifications").await;
+    walk.get(&told).await;
+    walk.step("PATCH", &told, Some(json!({ "events": ["queue.over"], "queue_depth": 100 }))).await;
+    walk.act(&format!("{told}/test")).await;
+    walk.get(&format!("{told}/deliveries")).await;
+    walk.delete(&told).await;
 
     walk.delete(&one).await;
     walk.delete(&format!("/api/v1/tasks/{task}")).await;

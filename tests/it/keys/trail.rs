@@ -120,6 +120,15 @@ async fn each_change_leaves_one_row() {
     scene.leaves_nothing(200, "POST", "/api/v1/schedules/preview", rule).await;
     scene.leaves("schedule.delete", "DELETE", &schedule, Value::Null).await;
 
+    let told = json!({"name": "on-call", "url": "http://127.0.0.1:9/x", "events": ["task.failed"]});
+    let (made, row) = scene.leaves("notification.create", "POST", "/api/v1/notifications", told).await;
+    assert!(made["secret"].is_string());
+    assert_eq!(row["summary"]["changed"]["name"], "on-call");
+    let one = format!("/api/v1/notifications/{}", id(&made));
+    scene.leaves("notification.update", "PATCH", &one, json!({"status": "inactive"})).await;
+    scene.leaves("notification.test", "POST", &format!("{one}/test"), Value::Null).await;
+    scene.leaves("notification.delete", "DELETE", &one, Value::Null).await;
+
     let (made, row) =
         scene.leaves("key.create", "POST", "/api/v1/keys", json!({"name": "ci", "scope": "run", "key": 1})).await;
     assert_eq!(row["entity_id"], made["id"]);
@@ -151,7 +160,13 @@ async fn each_change_leaves_one_row() {
     assert!(missing.is_empty(), "add a `scene.leaves(...)` for {missing:?} to this test");
     let rows = scene.api.sql.query_one("SELECT string_agg(a::text, ' ') FROM audit a", &[]).await.unwrap();
     let rows: String = rows.get(0);
-    assert!(!rows.contains("private letter") && !rows.contains(SOURCE_KEY) && !rows.contains("spk_"), "{rows}");
+    assert!(
+        !rows.contains("private letter")
+            && !rows.contains(SOURCE_KEY)
+            && !rows.contains("spk_")
+            && !rows.contains("whsec_"),
+        "{rows}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

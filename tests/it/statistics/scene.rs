@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use crate::api::client::TestApi;
 
 /// Figures of the last hour.
-pub(super) async fn figures(api: &TestApi, query: &str) -> Value {
+pub(crate) async fn figures(api: &TestApi, query: &str) -> Value {
     api.get(&format!("/api/v1/stats?window=hour{query}")).await.expect(200)
 }
 
 /// Makes tasks of a workflow, without a word to anybody.
-pub(super) async fn make_tasks(api: &TestApi, workflow: &str, count: usize) -> Vec<TaskId> {
+pub(crate) async fn make_tasks(api: &TestApi, workflow: &str, count: usize) -> Vec<TaskId> {
     let insert = format!(
         "INSERT INTO tasks (id, workflow_id, input_data, pending_at)
          SELECT gen_random_uuid(), '{workflow}', '{{\"value\": \"x\"}}', now() - interval '3 seconds'
@@ -26,7 +26,7 @@ pub(super) async fn make_tasks(api: &TestApi, workflow: &str, count: usize) -> V
 }
 
 /// Begins an attempt of each.
-pub(super) async fn claim(api: &TestApi, ids: &[TaskId]) -> Vec<Job> {
+pub(crate) async fn claim(api: &TestApi, ids: &[TaskId]) -> Vec<Job> {
     let pool: Arc<str> = "celery".into();
     let jobs = api.dispatch.claim(&pool, ids.to_vec()).await.unwrap();
     assert_eq!(jobs.len(), ids.len());
@@ -34,18 +34,18 @@ pub(super) async fn claim(api: &TestApi, ids: &[TaskId]) -> Vec<Job> {
 }
 
 /// Ends attempts, and waits until that is stored.
-pub(super) async fn end(api: &TestApi, jobs: Vec<Job>, outcome: impl Fn() -> Outcome) {
+pub(crate) async fn end(api: &TestApi, jobs: Vec<Job>, outcome: impl Fn() -> Outcome) {
     for job in jobs {
         api.dispatch.record(job.claimed.attempt, outcome());
     }
     api.dispatch.in_flight().wait_until_empty().await;
 }
 
-pub(super) fn completed() -> Outcome {
+pub(crate) fn completed() -> Outcome {
     let output = serde_json::value::to_raw_value(&json!("y")).unwrap();
     Outcome::Completed(Answer { output, text: "y".to_owned() })
 }
 
-pub(super) fn refused() -> Outcome {
+pub(crate) fn refused() -> Outcome {
     Outcome::Failed(Failure::permanent("source_4xx", "HTTP 404"))
 }
