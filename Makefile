@@ -15,8 +15,12 @@ demo: setup ## build Spark and show it at work on this machine, then stop
 	target/debug/automagik-spark dev --demo
 
 test: ## run every test
-	@scripts/setup.sh browser prometheus
+	@scripts/setup.sh browser prometheus pgbouncer
 	cargo test --locked --no-fail-fast --lib --tests
+
+test-pgbouncer: ## run the integration tests with a PgBouncer in transaction mode before PostgreSQL: needs ten minutes
+	@scripts/setup.sh browser prometheus pgbouncer
+	SPARK_IT_PGBOUNCER=1 cargo test --locked --no-fail-fast --test it
 
 test-sources: setup ## try the real servers of all sources: needs PyPI, 2 GB and some minutes
 	cargo build --locked
@@ -83,3 +87,7 @@ recovery: setup ## measure how soon tasks start again after each fault: 20 of ea
 
 bench: setup ## measure a release build
 	cargo bench --locked --bench end_to_end
+
+MINUTES ?= 15
+soak: setup ## half of the highest rate for MINUTES=15: does memory, a table, anything grow?
+	cargo bench --locked --bench end_to_end -- --soak $(MINUTES)

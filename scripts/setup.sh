@@ -2,7 +2,7 @@
 # Installs what Spark's build, tests and `automagik-spark dev` need and this machine lacks: PostgreSQL, Redis (or
 # Valkey), setpriv, a C compiler; and what the arguments name: `browser` Chromium, in which tests open pages, `prometheus`
 # Prometheus, with which tests try the alerts, `systemd` systemd-analyze, which checks the unit, `fuzz` a C++ compiler for
-# the fuzz targets. Debian and Ubuntu. The packages' own servers are not started by it; whoever does not want them after
+# the fuzz targets, `pgbouncer` PgBouncer, through which tests reach PostgreSQL. Debian and Ubuntu. The packages' own servers are not started by it; whoever does not want them after
 # the next boot either says `systemctl disable postgresql redis-server`.
 set -euo pipefail
 
@@ -31,8 +31,9 @@ for wanted in "$@"; do
     browser) has chromium || has chromium-browser || has google-chrome || has google-chrome-stable || missing+=(chromium) ;;
     prometheus) has prometheus && has promtool || missing+=(prometheus) ;;
     systemd) has systemd-analyze || missing+=(systemd) ;;
+    pgbouncer) has pgbouncer || missing+=(pgbouncer) ;;
     fuzz) has c++ || missing+=(g++) ;;
-    *) say "there is nothing called $wanted to install; known are browser, prometheus, systemd and fuzz" >&2; exit 2 ;;
+    *) say "there is nothing called $wanted to install; known are browser, prometheus, pgbouncer, systemd and fuzz" >&2; exit 2 ;;
     esac
 done
 

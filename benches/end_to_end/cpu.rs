@@ -49,7 +49,8 @@ pub(crate) fn of_tree(pid: u32) -> Duration {
     own + children
 }
 
-fn children(pid: u32) -> Vec<u32> {
+/// The processes that a process started and that still live.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     tasks
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())

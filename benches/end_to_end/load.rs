@@ -18,21 +18,39 @@ pub(crate) fn submit_request(address: &str, key: &str, workflow: &str) -> Vec<u8
 
 /// Sends the request `count` times over one connection, each after the answer to the one before.
 pub(crate) async fn send(address: &str, request: &[u8], count: usize) -> Result<(), Error> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut buffer = vec![0; 16 * 1024];
+    let mut connection = Connection::open(address).await?;
     for _ in 0..count {
-        stream.write_all(request).await?;
+        connection.ask(request).await?;
+    }
+    Ok(())
+}
+
+/// A kept connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: &str) -> Result<Self, Error> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; 16 * 1024] })
+    }
+
+    /// Sends a request and waits for its answer, which must be a good one.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<(), Error> {
+        self.stream.write_all(request).await?;
         let mut filled = 0;
-        while !is_complete(&buffer[..filled])? {
-            let read = stream.read(&mut buffer[filled..]).await?;
+        while !is_complete(&self.buffer[..filled])? {
+            let read = self.stream.read(&mut self.buffer[filled..]).await?;
             if read == 0 {
                 return Err("the service closed the connection".into());
             }
             filled += read;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn is_complete(answer: &[u8]) -> Result<bool, Error> {

@@ -2,10 +2,15 @@
 //! machine, and what each costs is read off the kernel. `make bench` runs it; `docs/PERFORMANCE.md` has the figures.
 //!
 //! `cargo bench --bench end_to_end -- [--tasks N] [--connections N] [--workers N] [--threads N]`
+//!
+//! With `--soak MINUTES` it looks for what grows instead, see [`soak`].
 
 mod cpu;
 mod load;
+mod sample;
 mod service;
+mod soak;
+mod trend;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::from_args(std::env::args().skip(1))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        if let Some(minutes) = options.soak {
+            return soak::run(&options, minutes).await;
+        }
         println!("tasks {}, {} connections submit, {} children of {} slots\n", options.tasks, options.connections, options.workers, options.threads);
         let recycled = measure(&options, 100).await?;
         let kept = measure(&options, 1_000_000).await?;
@@ -38,7 +46,7 @@ struct Cost {
 }
 
 async fn measure(options: &Options, max_tasks_per_child: u64) -> Result<Cost, Box<dyn std::error::Error>> {
-    let setup = Setup::start(options, max_tasks_per_child).await?;
+    let setup = Setup::start(options, &[("worker.max_tasks_per_child", &max_tasks_per_child.to_string())]).await?;
     // Connections, pages and plans are warm when it counts.
     setup.run(options.tasks / 10, options.connections).await?;
     let before = setup.usage();

@@ -1,8 +1,8 @@
 //! The processes that are measured.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use automagik_spark::dev::{PrivatePostgres, PrivateRedis};
@@ -23,20 +23,26 @@ pub(crate) struct Options {
     pub(crate) connections: usize,
     pub(crate) workers: usize,
     pub(crate) threads: usize,
+    /// Minutes of a soak, where one is asked for.
+    pub(crate) soak: Option<u64>,
 }
 
 impl Options {
     pub(crate) fn from_args(args: impl Iterator<Item = String>) -> Result<Self, Error> {
-        let mut options = Self { tasks: 20_000, connections: 128, workers: 4, threads: 64 };
+        let mut options = Self { tasks: 20_000, connections: 128, workers: 4, threads: 64, soak: None };
         // cargo adds `--bench`.
         let mut args = args.filter(|arg| arg != "--bench");
         while let Some(name) = args.next() {
             let number = args.next().ok_or("a number is missing")?.parse()?;
+            if number == 0 {
+                return Err(format!("{name} must be 1 or more").into());
+            }
             match name.as_str() {
                 "--tasks" => options.tasks = number,
                 "--connections" => options.connections = number,
                 "--workers" => options.workers = number,
                 "--threads" => options.threads = number,
+                "--soak" => options.soak = Some(number as u64),
                 _ => return Err(format!("unknown option {name}").into()),
             }
         }
@@ -50,6 +56,7 @@ pub(crate) struct Setup {
     postgres: PrivatePostgres,
     redis: PrivateRedis,
     source: Process,
+    source_address: String,
     service: Process,
     address: String,
     workflow: String,
@@ -57,7 +64,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    pub(crate) async fn start(options: &Options, max_tasks_per_child: u64) -> Result<Self, Error> {
+    pub(crate) async fn start(options: &Options, settings: &[(&str, &str)]) -> Result<Self, Error> {
         let directory = tempfile::tempdir()?;
         // As a production server is: every commit reaches the disk.
         let postgres = PrivatePostgres::start(&directory.path().join("postgres")).await?;
@@ -76,7 +83,7 @@ impl Setup {
             .args(set("encryption_key_file", &path(&directory.path().join("key"))))
             .args(set("worker.workers", &options.workers.to_string()))
             .args(set("worker.threads", &options.threads.to_string()))
-            .args(set("worker.max_tasks_per_child", &max_tasks_per_child.to_string()));
+            .args(settings.iter().flat_map(|(key, value)| set(key, value)));
         let (service, url) = Process::start(&mut command, "listening on ")?;
         let address = url.trim_start_matches("http://").to_owned();
         let (database, connection) = tokio_postgres::connect(&postgres.url(DATABASE), tokio_postgres::NoTls).await?;
@@ -86,6 +93,7 @@ impl Setup {
             postgres,
             redis,
             source,
+            source_address: source_url.trim_start_matches("http://").to_owned(),
             service,
             address,
             workflow: String::new(),
@@ -99,27 +107,40 @@ impl Setup {
 
     /// Submits tasks and waits until all are completed; says how long submitting took.
     pub(crate) async fn run(&self, tasks: usize, connections: usize) -> Result<Duration, Error> {
-        let before = self.completed().await?;
         let started = Instant::now();
-        let request = load::submit_request(&self.address, KEY, &self.workflow);
+        let request = self.submit_request();
         let shares = (0..connections).map(|n| tasks / connections + usize::from(n < tasks % connections));
         let sending = shares.map(|share| load::send(&self.address, &request, share));
         for sent in futures_util::future::join_all(sending).await {
             sent?;
         }
         let submitted = started.elapsed();
-        let mut ticks = tokio::time::interval(Duration::from_millis(50));
-        while self.completed().await? < before + tasks as i64 {
-            if started.elapsed() > Duration::from_secs(300) {
-                return Err("not all tasks were completed within 300 s".into());
-            }
-            ticks.tick().await;
-        }
+        self.until_completed(Duration::from_secs(300)).await?;
         Ok(submitted)
     }
 
-    async fn completed(&self) -> Result<i64, Error> {
-        let statement = "SELECT count(*) FROM tasks WHERE status = 'completed'";
+    /// Waits until every task there is has been completed.
+    pub(crate) async fn until_completed(&self, longest: Duration) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        while self.count("SELECT count(*) FROM tasks WHERE status <> 'completed'").await? > 0 {
+            if started.elapsed() > longest {
+                return Err(format!("not all tasks were completed within {} s", longest.as_secs()).into());
+            }
+            ticks.tick().await;
+        }
+        Ok(())
+    }
+
+    /// How many tasks were completed, deleted ones included.
+    pub(crate) async fn ever_completed(&self) -> Result<u64, Error> {
+        let statement = "
+            SELECT (coalesce((SELECT sum(n) FROM statistics WHERE figure = 'task' AND outcome = 'completed'), 0)
+                 + (SELECT count(*) FROM statistic_ends WHERE task = 'completed'))::bigint";
+        Ok(self.count(statement).await?.try_into()?)
+    }
+
+    async fn count(&self, statement: &str) -> Result<i64, Error> {
         Ok(self.database.query_one(statement, &[]).await?.get(0))
     }
 
@@ -153,6 +174,27 @@ impl Setup {
         Ok(())
     }
 
+    /// A request to submit a task.
+    pub(crate) fn submit_request(&self) -> Vec<u8> {
+        load::submit_request(&self.address, KEY, &self.workflow)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn source_address(&self) -> &str {
+        &self.source_address
+    }
+
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.url()
+    }
+
+    pub(crate) fn database(&self) -> &tokio_postgres::Client {
+        &self.database
+    }
+
     pub(crate) fn service_pid(&self) -> u32 {
         self.service.child.id()
     }
@@ -173,8 +215,6 @@ impl Setup {
 /// A child process, killed when dropped.
 struct Process {
     child: Child,
-    /// Kept open: a child that can't write its log would end.
-    _stderr: BufReader<ChildStderr>,
 }
 
 impl Process {
@@ -187,7 +227,9 @@ impl Process {
         while stderr.read_line(&mut line)? > 0 {
             if let Some((_, url)) = line.trim().split_once(before_url) {
                 let url = url.split_whitespace().next().unwrap_or_default().to_owned();
-                return Ok((Self { child, _stderr: stderr }, url));
+                // Read on: a process whose log nobody takes would stand still. It ends with the process.
+                std::thread::spawn(move || io::copy(&mut stderr, &mut io::sink()));
+                return Ok((Self { child }, url));
             }
             said.push_str(&line);
             line.clear();

@@ -7,6 +7,8 @@ use crate::store;
 /// Exit code: the arguments or the configuration can't be used.
 pub(super) const USAGE: u8 = 2;
 const FAILED: u8 = 1;
+const WARNING: u8 = 3;
+const CRITICAL: u8 = 4;
 const UNAVAILABLE: u8 = 69;
 const INTERNAL: u8 = 70;
 const UNFINISHED: u8 = 75;
@@ -31,6 +33,12 @@ pub enum Error {
     /// What was asked for was done, or looked for, and did not end well.
     #[error("{0}")]
     Failed(String),
+    /// `doctor` found something to look at soon.
+    #[error("{0}")]
+    Warning(String),
+    /// `doctor` found something to look at now.
+    #[error("{0}")]
+    Critical(String),
     /// Nothing answers.
     #[error("{0}")]
     Unavailable(String),
@@ -49,11 +57,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// 0 done, 1 refused or failed, 2 usage or configuration, 69 nothing answers, 70 internal, 75 a stop passed its limits.
+    /// 0 done, 1 refused or failed, 2 usage or configuration, 3 and 4 `doctor` found a warning or
+    /// something critical, 69 nothing answers, 70 internal, 75 a stop passed its limits.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Store(store::Error::Url(_) | store::Error::Misfit(_)) => USAGE,
             Self::Refused { .. } | Self::Failed(_) => FAILED,
+            Self::Warning(_) => WARNING,
+            Self::Critical(_) => CRITICAL,
             Self::Unavailable(_) => UNAVAILABLE,
             Self::Store(error) if error.is_transient() => UNAVAILABLE,
             Self::Store(_) => FAILED,
@@ -89,6 +100,8 @@ impl Error {
             Self::Usage(_) => "usage",
             Self::Refused { .. } => "refused",
             Self::Failed(_) => "failed",
+            Self::Warning(_) => "warning",
+            Self::Critical(_) => "critical",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
             Self::Unfinished(_) => "unfinished",

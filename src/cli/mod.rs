@@ -12,6 +12,7 @@ mod connection;
 mod db;
 mod demo;
 mod dev;
+mod doctor;
 mod environment;
 mod error;
 mod event_stream;
@@ -118,6 +119,8 @@ enum Command {
     Audit(connection::Group<audit::Command>),
     /// What waits for workers, and pausing it
     Queues(connection::Group<queues::Command>),
+    /// What is wrong at this moment, why, and what to do (exit code 3: a warning, 4: something critical)
+    Doctor(connection::ServiceRemote),
     /// Put load on the service: many runs of a workflow, and how long they took
     LoadTest(load_test::LoadTestArgs),
     /// The database's schema
@@ -225,6 +228,9 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Queues(group) => {
             with_service(&remote.or(group.remote()), out, async |session| queues::run(&session, group.command).await)
+        }
+        Command::Doctor(service) => {
+            with_service(&remote.or(service.remote()), out, async |session| doctor::run(&session).await)
         }
         Command::LoadTest(args) => {
             with_service(&remote.or(args.remote()), out, async |session| load_test::run(&session, args).await)

@@ -65,6 +65,11 @@ pub(super) fn redis() -> Result<PathBuf, Error> {
         .ok_or(Error::Missing { program: "redis-server", package: "redis-server" })
 }
 
+/// PgBouncer, which Debian keeps among the administrators' programs.
+pub(super) fn pgbouncer() -> Result<PathBuf, Error> {
+    on_path("pgbouncer").ok_or(Error::Missing { program: "pgbouncer", package: "pgbouncer" })
+}
+
 /// The program that changes the account and binds a server's life to ours.
 pub(super) fn setpriv() -> Result<PathBuf, Error> {
     on_path("setpriv").ok_or(Error::Missing { program: "setpriv", package: "util-linux" })

@@ -1,8 +1,9 @@
-//! Private servers: a PostgreSQL and a Redis of one's own, for `automagik-spark dev` and for tests.
+//! Private servers: a PostgreSQL and a Redis of one's own, for `automagik-spark dev` and for tests; for tests a PgBouncer
+//! too.
 //!
 //! They are started from the system's binaries, in a directory and on free loopback ports, so nothing depends on a
 //! service that happens to run on the machine and nothing is left running: the kernel ends them with the process that
-//! started them, even when that one is killed. Both ask for a password that only this user can read, because a
+//! started them, even when that one is killed. All ask for a password that only this user can read, because a
 //! loopback port is open to every user of the machine. Linux only.
 
 mod account;
@@ -11,12 +12,14 @@ mod cluster;
 mod directory;
 mod error;
 mod leftover;
+mod pgbouncer;
 mod postgres;
 mod process;
 mod redis;
 mod server;
 
 pub use error::Error;
+pub use pgbouncer::PrivatePgBouncer;
 pub use postgres::PrivatePostgres;
 pub use redis::PrivateRedis;
 pub use rustix::process::Signal;

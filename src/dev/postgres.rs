@@ -90,6 +90,10 @@ impl PrivatePostgres {
         format!("postgresql://{USER}:{}@127.0.0.1:{}/{database}", self.server.kind.password, self.server.port)
     }
 
+    pub(super) fn password(&self) -> &str {
+        &self.server.kind.password
+    }
+
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.server.port

@@ -7,6 +7,7 @@
 //! | [`Figures::server`] (PostgreSQL, nodes, due schedules) | counts, times | 5 s, less often where it takes long |
 //! | [`Figures::queues`] | tasks, times | like `server` |
 //! | [`Figures::queries`] (what PostgreSQL took in the last minute) | seconds | like `server` |
+//! | [`Figures::counted_before`] (what was counted until five minutes ago) | counts | like `server` |
 //! | [`Figures::process`] | seconds, bytes, counts | `monitor.sample_ms` |
 //!
 //! The pool of connections needs no measuring: [`Store::pool_figures`](crate::store::Store::pool_figures) is always
@@ -20,6 +21,7 @@ use chrono::{DateTime, Utc};
 
 use super::Dispatch;
 use crate::domain::clock;
+use crate::domain::diagnosis::Recent;
 use crate::domain::histogram::Observed;
 use crate::mailbox;
 use crate::mailbox::figures::RedisFigures;
@@ -29,6 +31,8 @@ use crate::store::queue::QueueRecord;
 
 /// What [`Figures::queries`] looks back on.
 const QUERIES_WINDOW: Duration = Duration::from_secs(60);
+/// What [`Figures::counted_before`] looks back on.
+const COUNTS_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// A figure, and when it was right.
 #[derive(Debug)]
@@ -77,7 +81,38 @@ pub struct Figures {
     queues: Kept<Vec<QueueRecord>>,
     process: Kept<ProcessFigures>,
     /// Looks at the histogram of query times, the oldest first.
-    queries: Mutex<VecDeque<(Instant, Observed)>>,
+    queries: Looks<Observed>,
+    /// Looks at the counts, the oldest first.
+    counts: Looks<Recent>,
+}
+
+/// Looks at something that only grows, the oldest first.
+#[derive(Debug)]
+struct Looks<T>(Mutex<VecDeque<(Instant, T)>>);
+
+impl<T> Default for Looks<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Looks<T> {
+    fn add(&self, now: Instant, window: Duration, value: T) {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The youngest that is older than the window stays: the window begins there.
+        let is_old =
+            |look: Option<&(Instant, T)>| look.is_some_and(|(at, _)| now.saturating_duration_since(*at) >= window);
+        while is_old(looks.get(1)) {
+            looks.pop_front();
+        }
+        looks.push_back((now, value));
+    }
+
+    /// The first and the last of them.
+    fn ends(&self) -> Option<(T, T)> {
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.front().zip(looks.back()).map(|((_, first), (_, last))| (first.clone(), last.clone()))
+    }
 }
 
 #[derive(Debug)]
@@ -124,9 +159,8 @@ impl Figures {
 
     /// What PostgreSQL took for its part within the last minute.
     pub fn queries(&self) -> QueryFigures {
-        let looks = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Some((_, first)), Some((_, last))) = (looks.front(), looks.back()) else { return QueryFigures::default() };
-        let recent = last.since(first);
+        let Some((first, last)) = self.queries.ends() else { return QueryFigures::default() };
+        let recent = last.since(&first);
         QueryFigures {
             count: recent.count(),
             mean: recent.mean(),
@@ -140,16 +174,13 @@ impl Figures {
         self.process.set(process);
     }
 
+    /// What was counted until some five minutes ago, or until the first look of this node.
+    pub fn counted_before(&self) -> Recent {
+        self.counts.ends().map(|(first, _)| first).unwrap_or_default()
+    }
+
     fn look_at_queries(&self, now: Instant, times: Observed) {
-        let mut looks = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
-        // The youngest that is older than the window stays: the window begins there.
-        let is_old = |look: Option<&(Instant, Observed)>| {
-            look.is_some_and(|(at, _)| now.saturating_duration_since(*at) >= QUERIES_WINDOW)
-        };
-        while is_old(looks.get(1)) {
-            looks.pop_front();
-        }
-        looks.push_back((now, times));
+        self.queries.add(now, QUERIES_WINDOW, times);
     }
 }
 
@@ -168,7 +199,9 @@ impl Dispatch {
     /// # Errors
     /// It is away; what was measured last is kept.
     pub async fn measure_database(&self) -> Result<(), store::Error> {
-        self.figures().look_at_queries(Instant::now(), self.store().query_times());
+        let now = Instant::now();
+        self.figures().look_at_queries(now, self.store().query_times());
+        self.figures().counts.add(now, COUNTS_WINDOW, self.counted());
         self.figures().server.set(self.store().server_figures().await?);
         self.figures().queues.set(self.store().queues().await?);
         Ok(())

@@ -5,6 +5,7 @@ pub mod backlog;
 pub mod bulk;
 pub mod change;
 pub mod claim;
+mod diagnosis;
 mod error;
 pub mod events;
 mod feed;

@@ -5,6 +5,7 @@ pub mod adapter;
 pub mod attempt;
 pub mod circuit;
 pub mod clock;
+pub mod diagnosis;
 pub mod distribution;
 pub mod event;
 pub mod gate;

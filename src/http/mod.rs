@@ -10,6 +10,7 @@ mod body;
 pub mod bulk;
 mod cors;
 mod dashboard;
+pub mod diagnosis;
 pub mod error;
 pub mod events;
 #[cfg(any(test, fuzzing))]
@@ -231,6 +232,7 @@ fn operations(config: &mut ServiceConfig) {
         .service(resource("/stats", "GET").route(get().to(stats::show)))
         .service(resource("/pools", "GET").route(get().to(pool::list)))
         .service(resource("/pools/{name}", "PATCH").route(web::patch().to(pool::patch)))
+        .service(resource("/diagnosis", "GET").route(get().to(diagnosis::get)))
         .service(resource("/queues", "GET").route(get().to(queue::list)))
         .service(resource("/queues/{queue}/pause", "POST").route(post().to(queue::pause)))
         .service(resource("/queues/{queue}/resume", "POST").route(post().to(queue::resume)));

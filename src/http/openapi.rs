@@ -13,8 +13,8 @@ use utoipa_swagger_ui::Config;
 
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::{
-    adapter, audit, bulk, events, health, key, metrics, occurrence, pool, preview, queue, remote, run, schedule,
-    schedule_body, source, stats, task, task_log, worker, workflow, workflow_change,
+    adapter, audit, bulk, diagnosis, events, health, key, metrics, occurrence, pool, preview, queue, remote, run,
+    schedule, schedule_body, source, stats, task, task_log, worker, workflow, workflow_change,
 };
 
 const URL: &str = "/api/v1/openapi.json";
@@ -34,7 +34,8 @@ const URL: &str = "/api/v1/openapi.json";
         schedule::create, schedule::list, schedule::get, schedule::put, schedule::patch, schedule::delete,
         schedule::enable, schedule::disable, schedule::trigger, preview::of_schedule, preview::of_rule_given,
         occurrence::list,
-        worker::workers, worker::history, stats::show, pool::list, pool::patch, queue::list, queue::pause, queue::resume,
+        diagnosis::get, worker::workers, worker::history, stats::show, pool::list, pool::patch, queue::list,
+        queue::pause, queue::resume,
         key::create, key::list, key::revoke, audit::list,
     ),
     components(schemas(ErrorBody, ValidationBody, schedule_body::ScheduleBody)),

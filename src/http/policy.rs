@@ -72,6 +72,7 @@ const RULES: &[Rule] = &[
     quiet("GET", "/api/v1/stats", Read),
     quiet("GET", "/api/v1/pools", Read),
     logged("PATCH", "/api/v1/pools/{name}", Admin, "pool.resize"),
+    quiet("GET", "/api/v1/diagnosis", Read),
     quiet("GET", "/api/v1/queues", Read),
     logged("POST", "/api/v1/queues/{queue}/pause", Admin, "queue.pause"),
     logged("POST", "/api/v1/queues/{queue}/resume", Admin, "queue.resume"),

@@ -209,7 +209,8 @@ async fn upgrade(database: &PoolOptions, timezone: Tz) -> Result<Upgraded, store
     let mut is_told = false;
     loop {
         match migrate::upgrade(database, timezone).await {
-            Err(error @ (store::Error::Unreachable(_) | store::Error::Away)) if Instant::now() < deadline => {
+            // A PgBouncer in between answers for a server that is away, with an error of its own.
+            Err(error) if error.is_transient() && Instant::now() < deadline => {
                 if !std::mem::replace(&mut is_told, true) {
                     log::warn!("waiting for PostgreSQL: {error}");
                 }

@@ -4,6 +4,7 @@ mod commands;
 mod completion;
 mod daemon;
 mod inspect;
+mod doctor;
 mod live;
 mod load_test;
 mod logs;

@@ -23,7 +23,7 @@ async fn servers_without_a_key_are_added_once_and_no_others() {
     let locked = simulate::start(locked).unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let vault = Vault::new(&Secret::new("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")).unwrap();
-    let store = Store::open(&pool_options(&stage.servers.database_url), vault, Handle::current()).unwrap();
+    let store = Store::open(&pool_options(&stage.servers.service_url), vault, Handle::current()).unwrap();
     let ports = vec![
         (SourceKind::Langflow, port(&stage.source)),
         (SourceKind::Langflow, port(&locked)),

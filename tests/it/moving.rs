@@ -73,7 +73,7 @@ async fn run(stage: &Stage, sql: &str) {
 }
 
 async fn upgrade(stage: &Stage) -> Upgraded {
-    let upgraded = migrate::upgrade(&pool_options(&stage.servers.database_url), chrono_tz::Tz::Europe__Berlin).await;
+    let upgraded = migrate::upgrade(&pool_options(&stage.servers.service_url), chrono_tz::Tz::Europe__Berlin).await;
     upgraded.unwrap_or_else(|error| panic!("{error}"))
 }
 

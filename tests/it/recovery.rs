@@ -12,9 +12,8 @@ use crate::harness::stage::Stage;
 
 /// A cable to the stage's PostgreSQL that may be pulled, and the url that leads through it.
 fn proxy_of_database(stage: &Stage) -> (Proxy, String) {
-    let url = &stage.servers.database_url;
-    let port = url::Url::parse(url).expect("a url").port().expect("it has one");
-    let proxy = Proxy::start(port);
+    let url = &stage.servers.service_url;
+    let proxy = Proxy::start(stage.servers.service_port());
     let url = proxy.url(url);
     (proxy, url)
 }

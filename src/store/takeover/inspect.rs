@@ -1,6 +1,6 @@
 //! What a database holds before anything is changed in it.
 
-use tokio_postgres::Client;
+use tokio_postgres::Transaction;
 
 use crate::domain::takeover::{Catalog, Misfit, Origin, origin};
 use crate::store::Error;
@@ -22,9 +22,9 @@ const CONNECTED: &str = "
 ///
 /// # Errors
 /// They can't be taken over, or the database can't be reached.
-pub(in crate::store) async fn origin_of(client: &Client) -> Result<Origin, Error> {
+pub(in crate::store) async fn origin_of(transaction: &Transaction<'_>) -> Result<Origin, Error> {
     let mut catalog = Catalog::new();
-    for row in client.query_typed(COLUMNS, &[]).await? {
+    for row in transaction.query_typed(COLUMNS, &[]).await? {
         let (table, column, kind): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         catalog.entry(table).or_default().insert(column, kind);
     }
@@ -35,8 +35,8 @@ pub(in crate::store) async fn origin_of(client: &Client) -> Result<Origin, Error
 }
 
 /// How many other programs are connected to the database. Of connections that may not be seen nothing is known.
-pub(in crate::store) async fn connected_elsewhere(client: &Client) -> Result<i64, Error> {
-    Ok(client.query_typed_one(CONNECTED, &[]).await?.try_get(0)?)
+pub(in crate::store) async fn connected_elsewhere(transaction: &Transaction<'_>) -> Result<i64, Error> {
+    Ok(transaction.query_typed_one(CONNECTED, &[]).await?.try_get(0)?)
 }
 
 fn in_words(misfit: &Misfit) -> String {

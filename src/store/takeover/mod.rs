@@ -1,7 +1,7 @@
 //! Taking over the rows of a Python service, once the migrations have made its tables ours.
 //!
-//! One transaction for each row of `takeovers` that is not finished: a crash in the middle leaves everything as it was,
-//! and the next start begins anew. What is decided by looking at a row is decided in [`crate::domain::takeover`].
+//! One transaction (a step of the upgrade, under its lock) for each row of `takeovers` that is not finished: a crash in the
+//! middle leaves everything as it was, and the next start begins anew. What is decided by looking at a row is decided in [`crate::domain::takeover`].
 
 mod changes;
 mod inspect;
@@ -14,7 +14,7 @@ mod workflows;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{GenericClient, Transaction};
 
 use super::Error;
 use crate::domain::clock;
@@ -56,7 +56,7 @@ impl Step<'_> {
 }
 
 /// Whether rows wait to be taken over. False before the migration that can tell.
-pub(super) async fn is_pending(client: &Client) -> Result<bool, Error> {
+pub(super) async fn is_pending(client: &(impl GenericClient + Sync)) -> Result<bool, Error> {
     if client.query_typed_one("SELECT to_regclass('takeovers') IS NULL", &[]).await?.try_get(0)? {
         return Ok(false);
     }
@@ -64,19 +64,17 @@ pub(super) async fn is_pending(client: &Client) -> Result<bool, Error> {
 }
 
 /// Takes over what waits for it. `timezone` is that of the Python service's cron schedules.
-pub(super) async fn take_over(client: &mut Client, timezone: Tz) -> Result<TakenOver, Error> {
-    let transaction = client.transaction().await?;
+pub(super) async fn take_over(transaction: &Transaction<'_>, timezone: Tz) -> Result<TakenOver, Error> {
     let is_first = transaction.query_typed_one(IS_FIRST, &[]).await?.try_get(0)?;
     transaction.execute_typed(AGAIN, &[]).await?;
     let row = transaction.query_typed_one(PENDING, &[]).await?;
     let (id, version): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-    let step = Step { transaction: &transaction, id, now: clock::now(), is_first };
-    let mut taken = TakenOver { version, rows: report::count_rows(&transaction).await?, ..TakenOver::default() };
+    let step = Step { transaction, id, now: clock::now(), is_first };
+    let mut taken = TakenOver { version, rows: report::count_rows(transaction).await?, ..TakenOver::default() };
     times::fill(&step, &mut taken).await?;
     workflows::link(&step, &mut taken).await?;
     tasks::take_over(&step, &mut taken).await?;
     schedules::take_over(&step, timezone, &mut taken).await?;
     transaction.execute_typed(FINISH, &[(&id, Type::INT8), (&step.now, Type::TIMESTAMPTZ)]).await?;
-    transaction.commit().await?;
     Ok(taken)
 }

@@ -89,7 +89,7 @@ impl TestApi {
     pub(crate) async fn over(servers: TestServers, change: impl FnOnce(&mut ApiOptions)) -> Self {
         let runtime = Handle::current();
         let vault = Vault::new(&Secret::new("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")).expect("a Fernet key");
-        let pool = PoolOptions { acquire_timeout: Duration::from_secs(2), ..pool_options(&servers.database_url) };
+        let pool = PoolOptions { acquire_timeout: Duration::from_secs(2), ..pool_options(&servers.service_url) };
         let store = Store::open(&pool, vault, runtime.clone()).unwrap();
         let mailbox = MailboxOptions {
             url: Secret::new(&servers.redis_url),

@@ -144,6 +144,7 @@ async fn every_operation_answers_as_the_contract_says() {
     walk.get("/api/v1/stats?window=hour&by=workflow&queue=none").await;
     walk.act("/api/v1/queues/low_priority/pause").await;
     walk.get("/api/v1/queues").await;
+    walk.get("/api/v1/diagnosis").await;
     walk.act("/api/v1/queues/low_priority/resume").await;
 
     let key = id(&walk.post("/api/v1/keys", json!({ "name": "ci", "scope": "run" })).await);

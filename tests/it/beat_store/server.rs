@@ -18,7 +18,7 @@ impl Database {
         let servers = TestServers::start().await;
         let key = Secret::new("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
         let vault = Vault::new(&key).expect("a Fernet key");
-        let options = pool_options(&servers.database_url);
+        let options = pool_options(&servers.service_url);
         let store = Store::open(&options, vault, tokio::runtime::Handle::current()).expect("opened");
         let client = connect(&servers.database_url).await;
         Self { client, store, _servers: servers }

@@ -36,7 +36,7 @@ impl Machine {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = program(self.stage.directory());
         command
-            .env("AUTOMAGIK_SPARK_DATABASE_URL", &self.stage.servers.database_url)
+            .env("AUTOMAGIK_SPARK_DATABASE_URL", &self.stage.servers.service_url)
             .env("AUTOMAGIK_SPARK_CELERY_BROKER_URL", &self.stage.servers.redis_url)
             .env("SPARK__STATE_DIR", self.state())
             .env("SPARK__ENCRYPTION_KEY_FILE", self.state().join("key"))

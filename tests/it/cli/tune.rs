@@ -9,7 +9,7 @@ fn tune(arguments: &[&str], servers: Option<&TestServers>) -> Ended {
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = program(directory.path());
     let (database, redis) = match servers {
-        Some(servers) => (servers.database_url.as_str(), servers.redis_url.as_str()),
+        Some(servers) => (servers.service_url.as_str(), servers.redis_url.as_str()),
         None => ("postgresql://u:s3cret@127.0.0.1:1/x", "redis://127.0.0.1:1"),
     };
     command.env("AUTOMAGIK_SPARK_DATABASE_URL", database).env("AUTOMAGIK_SPARK_REDIS_URL", redis);

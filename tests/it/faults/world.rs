@@ -73,8 +73,8 @@ impl World {
     /// The surroundings of a run, with its services ready.
     pub(crate) async fn of(plan: &Plan) -> Self {
         let source = SimulateOptions { latency: LATENCY, keep_calls: true, ..Default::default() };
-        let mut servers = TestServers::with_own_postgres().await;
-        let postgres = Proxy::start(servers.postgres().port());
+        let servers = TestServers::with_own_postgres().await;
+        let postgres = Proxy::start(servers.service_port());
         let redis = Proxy::start(servers.redis.port());
         let stage = Stage::with(servers, source);
         connect(&stage.servers.database_url).await.batch_execute(RECORDER).await.expect("it takes notes");
@@ -98,7 +98,7 @@ impl World {
     async fn launch(&self) -> TestNode {
         let mut command = self.stage.serve(&SETTINGS);
         command
-            .env("AUTOMAGIK_SPARK_DATABASE_URL", self.postgres.url(&self.stage.servers.database_url))
+            .env("AUTOMAGIK_SPARK_DATABASE_URL", self.postgres.url(&self.stage.servers.service_url))
             .env("AUTOMAGIK_SPARK_CELERY_BROKER_URL", self.redis.url(&self.stage.servers.redis_url))
             .env("SPARK_FAULTS", &self.planned);
         TestNode::launch(command, &self.stage.servers.database_url).await

@@ -3,6 +3,9 @@
 //! One PostgreSQL serves the whole process (under nextest that is one a test); each test gets a database of its own,
 //! copied from a migrated template, and a Redis of its own. The kernel ends them with the process, and `root.rs` removes
 //! their files.
+//!
+//! With `SPARK_IT_PGBOUNCER=1` a PgBouncer in transaction mode stands in front of each PostgreSQL, and what is under test
+//! reaches its database through it. The tests' own looks at the database do not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use automagik_spark::dev::{Durability, PrivatePostgres, PrivateRedis};
+use automagik_spark::dev::{Durability, PrivatePgBouncer, PrivatePostgres, PrivateRedis};
 use automagik_spark::domain::source::Secret;
 use automagik_spark::store::PoolOptions;
 use automagik_spark::store::migrate;
@@ -29,18 +32,22 @@ static FINISHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Shared {
     postgres: PrivatePostgres,
+    bouncer: Option<Box<PrivatePgBouncer>>,
     root: ProcessRoot,
 }
 
 /// A database and a Redis of a test's own. They end with it.
 pub(crate) struct TestServers {
-    /// The url of an empty, migrated database.
+    /// The url of an empty, migrated database, for the test itself.
     pub(crate) database_url: String,
+    /// The url of the same database for what is under test; it may lead through a PgBouncer.
+    pub(crate) service_url: String,
     /// The url of an empty Redis.
     pub(crate) redis_url: String,
     /// That Redis.
     pub(crate) redis: PrivateRedis,
     own_postgres: Option<PrivatePostgres>,
+    own_bouncer: Option<Box<PrivatePgBouncer>>,
     database: String,
     dir: PathBuf,
 }
@@ -56,7 +63,7 @@ impl TestServers {
             shared.postgres.drop_database(&old).await.expect("a finished test's database goes");
         }
         shared.postgres.copy_database(&database, TEMPLATE).await.expect("the template is copied");
-        Self::assemble(shared.postgres.url(&database), database, None, shared.root.dir(number)).await
+        Self::in_shared(shared, number, database).await
     }
 
     /// A database in the shared PostgreSQL that holds nothing but what a script puts there.
@@ -67,7 +74,7 @@ impl TestServers {
         shared.postgres.create_database(&database).await.expect("a database is made");
         let url = shared.postgres.url(&database);
         super::stage::connect(&url).await.batch_execute(sql).await.expect("the script works");
-        Self::assemble(url, database, None, shared.root.dir(number)).await
+        Self::in_shared(shared, number, database).await
     }
 
     /// A PostgreSQL of the test's own, to be stopped, frozen or killed.
@@ -76,14 +83,47 @@ impl TestServers {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = shared.root.dir(number);
         let postgres = start_postgres(&dir.join("postgres"), &shared.root).await;
+        let bouncer = wished_bouncer(&dir, &postgres).await;
         let database = "spark".to_owned();
         migrated_database(&postgres, &database).await;
-        Self::assemble(postgres.url(&database), database, Some(postgres), dir).await
+        let mut servers = Self::assemble(&postgres, bouncer.as_deref(), database, dir).await;
+        (servers.own_postgres, servers.own_bouncer) = (Some(postgres), bouncer);
+        servers
     }
 
-    async fn assemble(url: String, database: String, own_postgres: Option<PrivatePostgres>, dir: PathBuf) -> Self {
-        let redis = PrivateRedis::start_with(&dir.join("redis"), Durability::Throwaway).await.expect("Redis starts");
-        Self { database_url: url, redis_url: redis.url(), redis, own_postgres, database, dir }
+    /// An empty database in the shared PostgreSQL, whose services reach it through a PgBouncer in transaction mode.
+    pub(crate) async fn empty_behind_pgbouncer() -> Self {
+        let shared = shared().await;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (database, dir) = (format!("empty_{number}"), shared.root.dir(number));
+        shared.postgres.create_database(&database).await.expect("a database is made");
+        let bouncer = start_bouncer(&dir, &shared.postgres).await;
+        let mut servers = Self::assemble(&shared.postgres, Some(&bouncer), database, dir).await;
+        servers.own_bouncer = Some(bouncer);
+        servers
+    }
+
+    async fn in_shared(shared: &Shared, number: u32, database: String) -> Self {
+        Self::assemble(&shared.postgres, shared.bouncer.as_deref(), database, shared.root.dir(number)).await
+    }
+
+    async fn assemble(
+        postgres: &PrivatePostgres,
+        bouncer: Option<&PrivatePgBouncer>,
+        database: String,
+        dir: PathBuf,
+    ) -> Self {
+        let home = dir.join("redis");
+        let redis = Box::pin(PrivateRedis::start_with(&home, Durability::Throwaway)).await.expect("Redis starts");
+        let database_url = postgres.url(&database);
+        let service_url = bouncer.map_or_else(|| database_url.clone(), |bouncer| bouncer.url(&database));
+        let redis_url = redis.url();
+        Self { database_url, service_url, redis_url, redis, own_postgres: None, own_bouncer: None, database, dir }
+    }
+
+    /// The port to which `service_url` leads.
+    pub(crate) fn service_port(&self) -> u16 {
+        url::Url::parse(&self.service_url).expect("a url").port().expect("it has one")
     }
 
     /// The PostgreSQL of a test that has its own.
@@ -121,9 +161,10 @@ async fn shared() -> &'static Shared {
         let root = ProcessRoot::new();
         let postgres = start_postgres(&root.path.join("postgres"), &root).await;
         migrated_database(&postgres, TEMPLATE).await;
-        Shared { postgres, root }
+        let bouncer = wished_bouncer(&root.path, &postgres).await;
+        Shared { postgres, bouncer, root }
     };
-    SHARED.get_or_init(|| start).await
+    SHARED.get_or_init(|| Box::pin(start)).await
 }
 
 async fn migrated_database(postgres: &PrivatePostgres, name: &str) {
@@ -156,6 +197,21 @@ async fn start_postgres(dir: &Path, root: &ProcessRoot) -> PrivatePostgres {
         copy(&cache.join(part), &dir.join(part));
     }
     PrivatePostgres::start_with(dir, Durability::Throwaway).await.expect("PostgreSQL starts")
+}
+
+/// Whether whoever runs the tests wants all of them to pass through PgBouncer.
+pub(crate) fn is_behind_pgbouncer() -> bool {
+    std::env::var_os("SPARK_IT_PGBOUNCER").is_some_and(|value| value == "1")
+}
+
+async fn wished_bouncer(dir: &Path, postgres: &PrivatePostgres) -> Option<Box<PrivatePgBouncer>> {
+    if is_behind_pgbouncer() { Some(start_bouncer(dir, postgres).await) } else { None }
+}
+
+async fn start_bouncer(dir: &Path, postgres: &PrivatePostgres) -> Box<PrivatePgBouncer> {
+    let home = dir.join("pgbouncer");
+    let started = Box::pin(PrivatePgBouncer::start(&home, postgres)).await;
+    Box::new(started.expect("PgBouncer starts; `scripts/setup.sh pgbouncer` installs it"))
 }
 
 /// With owners and modes: PostgreSQL insists on both.

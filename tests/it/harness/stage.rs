@@ -59,7 +59,7 @@ impl Stage {
         command.env_clear().current_dir(self.directory()).stdin(Stdio::null()).stdout(Stdio::null());
         command
             .env("AUTOMAGIK_SPARK_API_KEY", API_KEY)
-            .env("AUTOMAGIK_SPARK_DATABASE_URL", &self.servers.database_url)
+            .env("AUTOMAGIK_SPARK_DATABASE_URL", &self.servers.service_url)
             .env("AUTOMAGIK_SPARK_CELERY_BROKER_URL", &self.servers.redis_url)
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--queues", "celery"])
             .args(["--workers", "2", "--threads", "4", "--set", "database.pool_size=3"]);

@@ -10,7 +10,7 @@ const NEW_KEY: &str = "a new key of thirty-two letters.";
 fn db(stage: &Stage, key: Option<&str>, args: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_automagik-spark"));
     command.env_clear().current_dir(stage.directory()).arg("db").args(args);
-    command.env("AUTOMAGIK_SPARK_DATABASE_URL", &stage.servers.database_url);
+    command.env("AUTOMAGIK_SPARK_DATABASE_URL", &stage.servers.service_url);
     command.env("STATE_DIRECTORY", stage.directory()).env("AUTOMAGIK_TIMEZONE", "Asia/Tokyo");
     if let Some(key) = key {
         command.env("AUTOMAGIK_SPARK_ENCRYPTION_KEY", key);

@@ -10,7 +10,7 @@ use crate::harness::stage::{Stage, connect};
 async fn refusal(stage: &Stage) -> Error {
     let tables = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public'";
     let before = stage.count(tables).await;
-    let refused = migrate::upgrade(&pool_options(&stage.servers.database_url), chrono_tz::UTC).await;
+    let refused = migrate::upgrade(&pool_options(&stage.servers.service_url), chrono_tz::UTC).await;
     assert_eq!(stage.count(tables).await, before, "nothing was changed");
     refused.expect_err("it can't be taken over")
 }
@@ -41,7 +41,7 @@ async fn a_python_service_that_still_runs_is_told_of() {
     let stage = stage(NEWEST).await;
     let other = connect(&stage.servers.database_url).await;
     other.batch_execute("BEGIN; SELECT count(*) FROM tasks").await.expect("a transaction that stays open");
-    let refused = migrate::upgrade(&pool_options(&stage.servers.database_url), chrono_tz::UTC).await;
+    let refused = migrate::upgrade(&pool_options(&stage.servers.service_url), chrono_tz::UTC).await;
     let error = refused.expect_err("the table is held").to_string();
     assert!(error.contains("another program uses the tables") && error.contains("stop it"), "{error}");
     other.batch_execute("ROLLBACK").await.expect("it lets go");
