@@ -117,7 +117,7 @@ impl View {
                         main #main tabindex="-1" { (body) }
                     }
                     div #toasts aria-live="polite" {}
-                    (help())
+                    (help(self))
                 }
             }
         };
@@ -137,13 +137,20 @@ impl View {
                         }
                     }
                 }
-                div.who {
-                    a href="/api/v1/docs" { "API" }
-                    @if let Some(caller) = &self.caller {
-                        span.muted title={ "scope: " (caller.scope) } { (caller.actor) }
-                        @if !caller.is_anonymous() {
-                            form method="post" action="/dashboard/logout" { button.link type="submit" { "Log out" } }
-                        }
+                (self.who())
+            }
+        }
+    }
+
+    /// Who looks, and the way out. It stands beside the pages, and on a phone in the help.
+    fn who(&self) -> Markup {
+        html! {
+            div.who {
+                a href="/api/v1/docs" { "API" }
+                @if let Some(caller) = &self.caller {
+                    span.muted title={ "scope: " (caller.scope) } { (caller.actor) }
+                    @if !caller.is_anonymous() {
+                        form method="post" action="/dashboard/logout" { button.link type="submit" { "Log out" } }
                     }
                 }
             }
@@ -165,7 +172,7 @@ fn mark(path: &str) -> Markup {
     html! { svg.mark viewBox="0 0 24 24" aria-hidden="true" focusable="false" { path d=(path) {} } }
 }
 
-fn help() -> Markup {
+fn help(view: &View) -> Markup {
     let keys = [("/", "search"), ("n", "new"), ("?", "this help"), ("Esc", "close")];
     html! {
         dialog #help aria-labelledby="help-title" {
@@ -176,6 +183,7 @@ fn help() -> Markup {
                 }
                 @for (key, what) in keys { div { dt { kbd { (key) } } dd { (what) } } }
             }
+            @if view.caller.is_some() { (view.who()) }
             form method="dialog" { button type="submit" { "Close" } }
         }
         dialog #ask aria-labelledby="ask-text" {
