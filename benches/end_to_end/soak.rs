@@ -26,7 +26,7 @@ const KEPT_DAYS: &str = "0.0005";
 /// How long the highest rate is looked for.
 const WARM_UP: Duration = Duration::from_secs(20);
 /// Tasks of one round of that.
-const ROUND: usize = 5000;
+const ROUND: usize = 1000;
 /// Time at half of the rate before the samples count: retention looks once a minute, so the tables have their size then.
 const SETTLE: Duration = Duration::from_secs(120);
 const EVERY: Duration = Duration::from_secs(1);
