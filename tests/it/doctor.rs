@@ -88,35 +88,52 @@ async fn a_redis_that_is_full_is_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn children_that_are_replaced_for_their_memory_are_seen() {
     let stage = Stage::new(QUICK).await;
-    // The least that may be set; an answer of some 10 MB passes it.
-    let node = stage.node(&[("worker.max_memory_per_child_kb", "20000"), ("monitor.sample_ms", "200")]).await;
+    let mut node = stage.node(&[("monitor.sample_ms", "50")]).await;
     let workflow = node.workflow(&stage).await;
+    let measured = node.run(&workflow, &json!("small")).await;
+    node.until_task_is(&measured, "completed").await;
+    let base = until("the children are measured", LIMIT, async || {
+        let workers = node.get("/api/v1/workers").await;
+        workers["items"]
+            .as_array()?
+            .iter()
+            .map(|worker| worker["rss_kb"].as_u64())
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .max()
+    })
+    .await;
+    node.stop(LIMIT).await;
+
+    let ceiling = (base + 4_000).max(20_000).to_string();
+    let node = stage.node(&[("monitor.sample_ms", "50"), ("worker.max_memory_per_child_kb", &ceiling)]).await;
     let found = until("a child is replaced for its memory", LIMIT, async || {
-        node.run(&workflow, &json!({"input_data": "big:2000000", "max_retries": 0})).await;
+        // Some 500 KB each: a child passes its ceiling, and not twice of it.
+        let input = json!("big:100000");
+        futures_util::future::join_all((0..40).map(|_| node.run(&workflow, &input))).await;
         let found = finding(&node, "worker_memory").await;
         (found["level"] != "ok").then_some(found)
     })
     .await;
     says(&found, "advice", "max_tasks_per_child");
-    node.until_idle().await;
+    until("all have completed", LIMIT, async || {
+        (stage.count("SELECT count(*) FROM tasks WHERE status <> 'completed'").await == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn queries_that_a_lock_holds_up_are_seen() {
+async fn a_database_that_a_lock_holds_up_uses_the_connections_up_which_is_seen() {
     let stage = Stage::new(QUICK).await;
     let node = stage.node(&[("database.pool_size", "1"), ("database.max_overflow", "0")]).await;
     let locker = connect(&stage.servers.database_url).await;
-    // Again and again, each time until calls queue up behind the one connection: until the mean of a minute shows it.
-    let found = until("doctor sees slow queries", LIMIT * 2, async || {
-        locker.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.expect("locked");
-        let held_up = until("a call waits for the connection", LIMIT, async || {
-            let found = finding(&node, "connections").await;
-            (found["level"] == "critical").then_some(found)
-        });
-        says(&held_up.await, "advice", "PgBouncer");
-        locker.batch_execute("ROLLBACK").await.expect("unlocked");
-        let found = finding(&node, "queries").await;
-        (found["level"] != "ok" && found["level"] != "unknown").then_some(found)
-    });
-    says(&found.await, "cause", "connections are exhausted");
+    locker.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.expect("locked");
+    let found = until("a call waits for the connection", LIMIT, async || {
+        let found = finding(&node, "connections").await;
+        (found["level"] == "critical").then_some(found)
+    })
+    .await;
+    says(&found, "advice", "PgBouncer");
+    locker.batch_execute("ROLLBACK").await.expect("unlocked");
+    until("it is over", LIMIT, async || (finding(&node, "connections").await["level"] == "ok").then_some(())).await;
 }

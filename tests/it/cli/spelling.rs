@@ -11,6 +11,8 @@ fn typed(line: &[&str]) -> Ended {
     let mut command = program(directory.path());
     command.env("AUTOMAGIK_SPARK_REMOTE_URL", NOWHERE).env("AUTOMAGIK_SPARK_DATABASE_URL", NO_DATABASE);
     command.env("SPARK__STATE_DIR", directory.path().join("state")).env("SPARK__API__PORT", "0");
+    // A start waits so long for PostgreSQL.
+    command.env("SPARK__DATABASE__POOL_TIMEOUT_S", "0.2");
     command.args(line).output().expect("started").into()
 }
 
