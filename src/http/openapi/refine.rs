@@ -66,7 +66,7 @@ pub(super) fn schemas(document: &mut Value) {
     schemas["Problem"]["properties"]["loc"]["items"] = json!({ "type": ["string", "integer"] });
     for (fields, choices) in choices() {
         for (schema, field) in fields {
-            let property = &mut schemas[*schema]["properties"][*field];
+            let property = property(&mut schemas[*schema], field);
             let nullable = property["type"].as_array().is_some_and(|types| types.iter().any(|kind| kind == "null"));
             property["enum"] =
                 choices.iter().map(|choice| json!(choice)).chain(nullable.then_some(Value::Null)).collect();
@@ -93,6 +93,16 @@ pub(super) fn schemas(document: &mut Value) {
     schemas["NewSchedule"] = new_schedule;
     document["paths"]["/api/v1/workflows/{id}/run"]["post"]["requestBody"]["content"]["application/json"]["schema"] =
         json!({ "oneOf": [{ "type": "string", "minLength": 1 }, { "$ref": "#/components/schemas/RunRequest" }] });
+}
+
+/// A field of a schema, be it in a part of its own beside what the schema takes over from others.
+fn property<'a>(schema: &'a mut Value, field: &str) -> &'a mut Value {
+    let parts = schema["allOf"].as_array().map_or(0, Vec::len);
+    let own = (0..parts).find(|at| !schema["allOf"][*at]["properties"][field].is_null());
+    match own {
+        Some(at) => &mut schema["allOf"][at]["properties"][field],
+        None => &mut schema["properties"][field],
+    }
 }
 
 /// A schema and one of its fields.
