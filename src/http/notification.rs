@@ -103,16 +103,17 @@ pub struct Delivery {
 
 impl From<NotificationRecord> for Notification {
     fn from(stored: NotificationRecord) -> Self {
+        let rule = stored.rule;
         Self {
             id: stored.id,
-            name: stored.name,
-            url: stored.url,
-            events: stored.events,
-            workflow_id: stored.workflow,
-            queue: stored.queue,
-            queue_depth: stored.queue_depth,
-            queue_age_s: stored.queue_age_s,
-            status: if stored.active { "active" } else { "inactive" },
+            name: rule.name,
+            url: rule.url,
+            events: rule.events,
+            workflow_id: rule.workflow,
+            queue: rule.queue,
+            queue_depth: rule.queue_depth,
+            queue_age_s: rule.queue_age_s,
+            status: if rule.active { "active" } else { "inactive" },
             waiting: stored.waiting,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
@@ -150,7 +151,7 @@ impl From<DeliveryRecord> for Delivery {
 pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResponse, Error> {
     let new: NotificationBody = body.json()?;
     let mut draft = new.over(None)?;
-    refuse_unknown_workflow(&state, draft.workflow).await?;
+    refuse_unknown_workflow(&state, draft.rule.workflow).await?;
     let made = draft.secret.is_none().then(|| SigningKey::fresh(rand::rng().random::<[u8; FRESH_BYTES]>()));
     draft.secret = draft.secret.or_else(|| made.clone());
     let stored = stored(state.store.add_notification(draft).await?)?;
@@ -209,7 +210,7 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
     let id = former.id;
     let draft = patch.over(Some(former))?;
     if is_moved {
-        refuse_unknown_workflow(&state, draft.workflow).await?;
+        refuse_unknown_workflow(&state, draft.rule.workflow).await?;
     }
     Ok(Json(stored(state.store.update_notification(id, draft).await?)?))
 }

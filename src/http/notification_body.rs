@@ -10,7 +10,7 @@ use crate::domain::notification::NotificationEvent;
 use crate::domain::queue::QueueName;
 use crate::domain::source::Secret;
 use crate::domain::webhook::SigningKey;
-use crate::store::notification::{NotificationDraft, NotificationRecord};
+use crate::store::notification::{NotificationDraft, NotificationRecord, NotificationRule};
 
 const URL_MAX: usize = 2048;
 /// Largest threshold.
@@ -79,32 +79,32 @@ impl NotificationBody {
                 problems.extend(found);
             }
         };
-        let mut draft = former.map_or_else(blank, draft_of);
+        let (mut rule, mut secret) = (former.map_or_else(blank, |record| record.rule), None);
         if let Some(name) = &self.name {
-            refuse(checked_name(name.trim()).map(|name| draft.name = name));
+            refuse(checked_name(name.trim()).map(|name| rule.name = name));
         }
         if let Some(url) = &self.url {
-            refuse(checked_url(url).map(|url| draft.url = url));
+            refuse(checked_url(url).map(|url| rule.url = url));
         }
         if let Some(mut events) = self.events {
             events.sort_unstable();
             events.dedup();
-            draft.events = events;
+            rule.events = events;
         }
-        if let Some(secret) = self.secret {
-            match SigningKey::read(&secret) {
-                Some(_) => draft.secret = Some(secret),
+        if let Some(given) = self.secret {
+            match SigningKey::read(&given) {
+                Some(_) => secret = Some(given),
                 None => refuse(Err(Error::invalid(Problem::body(
                     "secret",
                     "secret must be whsec_ and the base64 of 24 to 64 bytes; leave it out and one is made",
                 )))),
             }
         }
-        draft.workflow = self.workflow_id.map_or(draft.workflow, |id| id.map(Into::into));
-        draft.queue = self.queue.unwrap_or(draft.queue);
+        rule.workflow = self.workflow_id.map_or(rule.workflow, |id| id.map(Into::into));
+        rule.queue = self.queue.unwrap_or(rule.queue);
         for (field, given, kept) in [
-            ("queue_depth", self.queue_depth, &mut draft.queue_depth),
-            ("queue_age_s", self.queue_age_s, &mut draft.queue_age_s),
+            ("queue_depth", self.queue_depth, &mut rule.queue_depth),
+            ("queue_age_s", self.queue_age_s, &mut rule.queue_age_s),
         ] {
             let Some(given) = given else { continue };
             let fits = given.is_none_or(|number| (1..=THRESHOLD_MAX).contains(&number));
@@ -114,53 +114,38 @@ impl NotificationBody {
             }
             *kept = given;
         }
-        draft.active = self.status.map_or(draft.active, |status| status == Status::Active);
+        rule.active = self.status.map_or(rule.active, |status| status == Status::Active);
         if problems.is_empty() {
-            problems.extend(contradiction(&draft));
+            problems.extend(contradiction(&rule));
         }
-        if problems.is_empty() { Ok(draft) } else { Err(Error::Invalid(problems)) }
+        if problems.is_empty() { Ok(NotificationDraft { rule, secret }) } else { Err(Error::Invalid(problems)) }
     }
 }
 
 /// What can't be together.
-fn contradiction(draft: &NotificationDraft) -> Option<Problem> {
-    let has_threshold = draft.queue_depth.is_some() || draft.queue_age_s.is_some();
-    if draft.events.is_empty() {
+fn contradiction(rule: &NotificationRule) -> Option<Problem> {
+    let has_threshold = rule.queue_depth.is_some() || rule.queue_age_s.is_some();
+    if rule.events.is_empty() {
         return Some(Problem::body("events", "events must name at least one event"));
     }
-    match (draft.events.contains(&NotificationEvent::QueueOver), has_threshold) {
+    match (rule.events.contains(&NotificationEvent::QueueOver), has_threshold) {
         (true, false) => Some(Problem::body("queue_depth", "queue.over needs a threshold: queue_depth or queue_age_s")),
         (false, true) => Some(Problem::body("events", "queue_depth and queue_age_s are for the event queue.over")),
-        (false, false) if draft.queue.is_some() => Some(Problem::body("queue", "queue is for the event queue.over")),
+        (false, false) if rule.queue.is_some() => Some(Problem::body("queue", "queue is for the event queue.over")),
         _ => None,
     }
 }
 
-fn blank() -> NotificationDraft {
-    NotificationDraft {
+fn blank() -> NotificationRule {
+    NotificationRule {
         name: String::new(),
         url: String::new(),
-        secret: None,
         events: Vec::new(),
         workflow: None,
         queue: None,
         queue_depth: None,
         queue_age_s: None,
         active: true,
-    }
-}
-
-fn draft_of(record: NotificationRecord) -> NotificationDraft {
-    NotificationDraft {
-        name: record.name,
-        url: record.url,
-        secret: None,
-        events: record.events,
-        workflow: record.workflow,
-        queue: record.queue,
-        queue_depth: record.queue_depth,
-        queue_age_s: record.queue_age_s,
-        active: record.active,
     }
 }
 
@@ -230,6 +215,6 @@ mod tests {
         assert_eq!(body(json!({ "workflow_id": id })).workflow_id, Some(Some(id)));
         assert_eq!(body(json!({})).workflow_id, None);
         let draft = read(with("workflow_id", json!(id))).expect("a draft");
-        assert_eq!((draft.workflow.map(|id| id.0), draft.active), (Some(id), true));
+        assert_eq!((draft.rule.workflow.map(|id| id.0), draft.rule.active), (Some(id), true));
     }
 }

@@ -18,15 +18,13 @@ pub const NOTIFICATIONS_MAX: i64 = 100;
 const COLUMNS: &str = "id, name, url, events, workflow_id, queue, queue_depth, queue_age_s, is_active, created_at, updated_at, \
      (SELECT count(*) FROM notification_deliveries d WHERE d.notification_id = notifications.id AND d.next_try_at IS NOT NULL)";
 
-/// All that can be said of a notification.
+/// What a notification says: whom to tell of what.
 #[derive(Clone, Debug)]
-pub struct NotificationDraft {
+pub struct NotificationRule {
     /// What it is called.
     pub name: String,
-    /// Where to send it.
+    /// Where it is sent.
     pub url: String,
-    /// What messages are signed with; `None` keeps the one it has.
-    pub secret: Option<Secret>,
     /// What to tell of.
     pub events: Vec<NotificationEvent>,
     /// Only of this workflow.
@@ -41,27 +39,22 @@ pub struct NotificationDraft {
     pub active: bool,
 }
 
+/// A notification that is to be stored.
+#[derive(Clone, Debug)]
+pub struct NotificationDraft {
+    /// What it says.
+    pub rule: NotificationRule,
+    /// What messages are signed with; `None` keeps the one it has.
+    pub secret: Option<Secret>,
+}
+
 /// A notification as it is stored; its secret stays sealed.
 #[derive(Clone, Debug)]
 pub struct NotificationRecord {
     /// Its id.
     pub id: NotificationId,
-    /// What it is called.
-    pub name: String,
-    /// Where it is sent.
-    pub url: String,
-    /// What is told of.
-    pub events: Vec<NotificationEvent>,
-    /// Only of this workflow.
-    pub workflow: Option<WorkflowId>,
-    /// Only of this queue.
-    pub queue: Option<QueueName>,
-    /// So many waiting tasks are too many.
-    pub queue_depth: Option<i32>,
-    /// Waiting for so long is too long.
-    pub queue_age_s: Option<i32>,
-    /// Whether anything is told.
-    pub active: bool,
+    /// What it says.
+    pub rule: NotificationRule,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -98,15 +91,17 @@ impl NotificationRecord {
         let queue: Option<String> = row.try_get(5)?;
         Ok(Self {
             id: NotificationId(row.try_get(0)?),
-            name: row.try_get(1)?,
-            url: row.try_get(2)?,
-            // One that a newer version tells of is not ours to show.
-            events: events.iter().filter_map(|event| event.parse().ok()).collect(),
-            workflow: row.try_get::<_, Option<_>>(4)?.map(WorkflowId),
-            queue: queue.and_then(|name| QueueName::new(name).ok()),
-            queue_depth: row.try_get(6)?,
-            queue_age_s: row.try_get(7)?,
-            active: row.try_get(8)?,
+            rule: NotificationRule {
+                name: row.try_get(1)?,
+                url: row.try_get(2)?,
+                // One that a newer version tells of is not ours to show.
+                events: events.iter().filter_map(|event| event.parse().ok()).collect(),
+                workflow: row.try_get::<_, Option<_>>(4)?.map(WorkflowId),
+                queue: queue.and_then(|name| QueueName::new(name).ok()),
+                queue_depth: row.try_get(6)?,
+                queue_age_s: row.try_get(7)?,
+                active: row.try_get(8)?,
+            },
             created_at: row.try_get(9)?,
             updated_at: row.try_get(10)?,
             waiting: row.try_get(11)?,
@@ -158,22 +153,23 @@ impl Store {
         draft: NotificationDraft,
         otherwise: Stored,
     ) -> Result<Stored, Error> {
-        let (now, sealed) = (clock::now(), draft.secret.as_ref().map(|secret| self.vault.encrypt(secret)));
+        let NotificationDraft { rule, secret } = draft;
+        let (now, sealed) = (clock::now(), secret.as_ref().map(|secret| self.vault.encrypt(secret)));
         let written = self
             .run(move |connection| async move {
-                let events: Vec<&str> = draft.events.iter().map(|event| event.as_str()).collect();
-                let (workflow, queue) = (draft.workflow.map(|id| id.0), draft.queue.as_ref().map(QueueName::as_str));
+                let events: Vec<&str> = rule.events.iter().map(|event| event.as_str()).collect();
+                let (workflow, queue) = (rule.workflow.map(|id| id.0), rule.queue.as_ref().map(QueueName::as_str));
                 let params: [_; 11] = [
                     (&id.0 as _, Type::UUID),
-                    (&draft.name as _, Type::TEXT),
-                    (&draft.url as _, Type::TEXT),
+                    (&rule.name as _, Type::TEXT),
+                    (&rule.url as _, Type::TEXT),
                     (&sealed as _, Type::TEXT),
                     (&events as _, Type::TEXT_ARRAY),
                     (&workflow as _, Type::UUID),
                     (&queue as _, Type::TEXT),
-                    (&draft.queue_depth as _, Type::INT4),
-                    (&draft.queue_age_s as _, Type::INT4),
-                    (&draft.active as _, Type::BOOL),
+                    (&rule.queue_depth as _, Type::INT4),
+                    (&rule.queue_age_s as _, Type::INT4),
+                    (&rule.active as _, Type::BOOL),
                     (&now as _, Type::TIMESTAMPTZ),
                 ];
                 let row = connection.query_typed_opt(&sql, &params).await?;

@@ -61,7 +61,11 @@ impl World {
                 }
             };
             let struck = self.repair(repair).await;
-            let not = if struck { "" } else { "; it was not passed" };
+            if !struck {
+                // A run is to suffer as many faults as its plan has.
+                self.strike(Strike::KillChild(0)).await;
+            }
+            let not = if struck { "" } else { "; it was not passed, so a child was killed instead" };
             suffered.push(Suffered { struck, note: format!("{fault:?} took {:?}{not}", begun.elapsed()) });
         }
         suffered
