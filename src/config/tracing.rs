@@ -50,7 +50,10 @@ fn url(reader: &mut Reader) -> Option<Secret> {
             && !url.path().contains('@')
     });
     let Some(mut url) = usable else {
-        reader.wrong(key, "a url such as http://localhost:4318, to which /v1/traces is added, or empty");
+        // Without the value: a query may hold a key.
+        let message =
+            "must be a url such as http://localhost:4318, without ? and #, to which /v1/traces is added; or empty";
+        reader.problem(key, message);
         return None;
     };
     if url.port() == Some(GRPC_PORT) {

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::ids::TaskId;
 
-/// Bits of a trace's id that count as random: the last 56, as the second level of Trace Context has it. They are random
-/// in UUIDs of version 4 and 7.
-const RANDOM_BITS: u32 = 56;
+/// Bits at the end of a trace's id that count as random. Those before them do not: ids that are made within one millisecond
+/// count up there.
+const RANDOM_BITS: u32 = 32;
 
 /// A trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ impl TraceId {
 
     /// The number that decides whether the trace is told.
     fn random(self) -> u64 {
-        u128::from_be_bytes(self.0) as u64 & ((1 << RANDOM_BITS) - 1)
+        let [.., a, b, c, d] = self.0;
+        u32::from_be_bytes([a, b, c, d]).into()
     }
 }
 
@@ -66,9 +67,8 @@ impl SpanId {
     }
 }
 
-/// Which traces are told: those whose random bits are not below a threshold. It is the rule of OpenTelemetry's consistent
-/// probability sampling: nodes with the same share choose the same traces, and one with a greater share tells all that
-/// one with a smaller share tells.
+/// Which traces are told: those whose random bits are not below a threshold. Nodes with the same share choose the same
+/// traces, and one with a greater share tells all that one with a smaller share tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampling {
     threshold: u64,
