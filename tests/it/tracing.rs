@@ -151,16 +151,18 @@ async fn a_trace_goes_on_where_another_service_takes_the_task_over() {
     let endpoint = collector.url();
     let mut node = stage.node(&settings(&endpoint)).await;
     let workflow = node.workflow(&stage).await;
-    let task = node.run(&workflow, &json!("sleep:1")).await;
+    let task = node.run(&workflow, &json!("hang")).await;
     node.until_task_is(&task, "running").await;
     collector.until_told(&task, 1).await;
     node.kill().await;
     let node = stage.node(&settings(&endpoint)).await;
-    node.until_task_is(&task, "completed").await;
+    until("the source is called again", SOON, async || (stage.source.calls().total == 2).then_some(())).await;
+    node.post(&format!("/api/v1/tasks/{task}/cancel"), &json!({})).await;
     // Nobody knows when the first call was over.
     let told = collector.until_told(&task, 8).await;
     let [first, second] = named(&told, "process")[..] else { panic!("{:?}", names(&told)) };
-    assert!(first.is_error() && first.get("error.type") == "node_dead" && !second.is_error());
+    assert!(first.is_error() && first.get("error.type") == "node_dead");
+    assert_eq!(second.get("spark.attempt.status"), "cancelled");
     assert_eq!(first.get("spark.attempt.outcome_unknown"), "true");
 }
 
