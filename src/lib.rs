@@ -14,6 +14,7 @@ pub mod fuzz;
 pub mod http;
 pub mod mailbox;
 pub mod node;
+pub mod otlp;
 pub mod shutdown;
 pub mod simulate;
 pub mod sources;

@@ -104,21 +104,22 @@ async fn round(
     let mut next = store.next_due(now).await?;
     if next.is_some_and(|next| next <= now) {
         let fired = store.fire_due(now, options.fire.clone()).await?;
-        dispatch.stats().schedules.fired(&fired.occurrences, fired.skipped, clock::now());
+        let due = fired.made.iter().map(|task| task.scheduled_for);
+        dispatch.stats().schedules.fired(due, fired.skipped, clock::now());
         if !fired.made.is_empty() {
             fault::pass(Point::AfterFire);
         }
         for (schedule, reason) in &fired.broken {
             log::error!("schedule {schedule} is paused, for it can't be read: {reason}");
         }
-        dispatch.events().publish_by_id(fired.made).await;
-        dispatch.feed(fired.tasks);
+        let is_something = fired.more || fired.schedules > 0;
+        dispatch.fired(fired, now).await;
         let retries = store.release_due_retries(now, options.batch).await?;
         if !retries.is_empty() {
             fault::pass(Point::AfterRetriesReleased);
         }
         let expired = store.expire_tasks(now, options.batch).await?;
-        let did_something = fired.more || fired.schedules > 0 || !retries.is_empty() || !expired.is_empty();
+        let did_something = is_something || !retries.is_empty() || !expired.is_empty();
         dispatch.events().publish_by_id(expired).await;
         dispatch.pended(retries).await;
         next = store.next_due(now).await?;

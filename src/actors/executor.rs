@@ -17,10 +17,12 @@ use super::supervisor::{AttemptsEnded, ChildStarted, ExecutorExited, ExecutorRea
 use crate::child::frames::{self, AttemptKey, FromChild, RunAttempt, StartChild, ToChild};
 use crate::dispatch::claim::Job;
 use crate::dispatch::{Abort, Dispatch};
+use crate::domain::clock;
 use crate::domain::ids::ExecutorId;
 use crate::domain::outcome::{Failure, Lost, Outcome};
 use crate::domain::plural::plural;
 use crate::domain::retry::HARD_TIME_LIMIT;
+use crate::domain::trace::{Call, Period};
 use crate::store::claim::Attempt;
 
 /// How often deadlines are looked at.
@@ -210,6 +212,9 @@ impl Handler<Run> for Executor {
         let soft_limit = claimed.timeout_s.map_or(limits.soft, |seconds| Duration::from_secs(u64::from(seconds)));
         let key = AttemptKey { task: claimed.attempt.task, number: claimed.attempt.number };
         let deadline = Instant::now() + soft_limit + limits.hard_after;
+        let context = self.parts.dispatch.traces().call_of(&claimed.attempt);
+        let is_told = context.is_some_and(|context| context.is_sampled);
+        let call = is_told.then(|| Box::new(Call::begun(&endpoint, &claimed.flow_id, clock::now())));
         let said = self.say(&ToChild::Run(Box::new(RunAttempt {
             key,
             endpoint,
@@ -219,9 +224,10 @@ impl Handler<Run> for Executor {
             input_component: claimed.input_component,
             output_component: claimed.output_component,
             soft_limit,
+            traceparent: context.map(|context| context.to_string()),
         })));
         if said {
-            self.active.attempts.insert(key, Active { attempt: claimed.attempt, deadline });
+            self.active.attempts.insert(key, Active { attempt: claimed.attempt, deadline, call });
         } else {
             self.parts.dispatch.record(claimed.attempt, Outcome::NotStarted);
         }
@@ -295,9 +301,9 @@ impl Handler<ChildSaid> for Executor {
                     self.ready = true;
                     tell(&self.supervisor, ExecutorReady { id: self.id });
                 }
-                FromChild::Ended(key, outcome) => {
+                FromChild::Ended(key, outcome, call) => {
                     if let Some(active) = self.active.attempts.remove(&key) {
-                        self.parts.dispatch.record(active.attempt, outcome);
+                        active.end(&self.parts.dispatch, outcome, call);
                         ended += 1;
                     }
                 }
@@ -342,7 +348,7 @@ impl Handler<ChildEnded> for Executor {
         }
         for active in attempts.into_values() {
             let outcome = self.outcome_without_child(&active, now, &ended.status);
-            self.parts.dispatch.record(active.attempt, outcome);
+            active.end(&self.parts.dispatch, outcome, None);
         }
         ctx.stop();
     }
@@ -351,6 +357,16 @@ impl Handler<ChildEnded> for Executor {
 struct Active {
     attempt: Attempt,
     deadline: Instant,
+    /// The call that the child makes, if that is told.
+    call: Option<Box<Call>>,
+}
+
+impl Active {
+    /// Records the end. The child says when it called the source, unless it had no chance to.
+    fn end(self, dispatch: &Dispatch, outcome: Outcome, called: Option<Period>) {
+        let call = self.call.map(|call| call.ended(called, clock::now()));
+        dispatch.record_called(self.attempt, outcome, call);
+    }
 }
 
 /// The attempts that run in the child. What is left when the executor is dropped is given back: nothing that must
@@ -364,7 +380,8 @@ impl Drop for ActiveAttempts {
     fn drop(&mut self) {
         for (_, active) in self.attempts.drain() {
             let message = "The executor ended by a bug of Spark (the service's log has the details).".to_owned();
-            self.dispatch.record(active.attempt, Outcome::Lost(Lost { code: "executor_panicked".to_owned(), message }));
+            let outcome = Outcome::Lost(Lost { code: "executor_panicked".to_owned(), message });
+            active.end(&self.dispatch, outcome, None);
         }
     }
 }

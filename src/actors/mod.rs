@@ -5,6 +5,7 @@ pub mod doorkeeper;
 pub mod duty;
 pub mod executor;
 pub mod exit;
+pub mod exporter;
 pub mod gateway;
 mod given;
 pub mod heartbeat;

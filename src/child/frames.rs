@@ -11,6 +11,7 @@ use crate::domain::adapter::Adapters;
 use crate::domain::ids::TaskId;
 use crate::domain::outcome::Outcome;
 use crate::domain::source::Endpoint;
+use crate::domain::trace::Period;
 
 /// An executor to its child.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,8 +29,8 @@ pub enum ToChild {
 pub enum FromChild {
     /// It takes attempts from now on.
     Ready,
-    /// An attempt ended.
-    Ended(AttemptKey, Outcome),
+    /// An attempt ended. If its source was told of a trace: also when the source was called, and when that was over.
+    Ended(AttemptKey, Outcome, Option<Period>),
 }
 
 /// What a child needs to know before its first attempt: it reads no files.
@@ -71,6 +72,8 @@ pub struct RunAttempt {
     pub output_component: Option<String>,
     /// When the attempt is cancelled.
     pub soft_limit: Duration,
+    /// The `traceparent` that the source is told, if traces are told at all.
+    pub traceparent: Option<String>,
 }
 
 /// Room for what a frame holds beside an answer; in the first one that is the adapters.
@@ -109,9 +112,9 @@ mod tests {
         let json = r#"{"b": 1.0,  "a":"\u0041"}"#;
         let output = serde_json::value::RawValue::from_string(json.to_owned()).expect("valid JSON");
         let key = AttemptKey { task: TaskId::generate(), number: 3 };
-        let frame = FromChild::Ended(key, Outcome::Completed(Answer { output, text: "A".into() }));
+        let frame = FromChild::Ended(key, Outcome::Completed(Answer { output, text: "A".into() }), None);
         let bytes = encode(&frame).expect("encodes");
-        let FromChild::Ended(read, Outcome::Completed(answer)) = decode(&bytes).expect("decodes") else {
+        let FromChild::Ended(read, Outcome::Completed(answer), None) = decode(&bytes).expect("decodes") else {
             panic!("another frame came out");
         };
         assert_eq!((read, answer.output.get(), answer.text.as_str()), (key, json, "A"));

@@ -2,15 +2,33 @@
 
 use crate::child::frames::RunAttempt;
 use crate::domain::adapter::Adapters;
+use crate::domain::clock;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::SOFT_TIME_LIMIT;
+use crate::domain::trace::Period;
 use crate::fault::{self, Point};
 use crate::sources::{self, HttpClient, RunRequest};
 
+/// What came of an attempt, and when its source was called if that is to be told.
+pub(super) struct Ran {
+    pub(super) outcome: Outcome,
+    pub(super) call: Option<Period>,
+}
+
 /// Runs an attempt within its soft limit.
-pub(super) async fn run(attempt: RunAttempt, http: HttpClient, adapters: Adapters) -> Outcome {
+pub(super) async fn run(attempt: RunAttempt, mut http: HttpClient, adapters: Adapters) -> Ran {
+    let is_traced = attempt.traceparent.is_some();
+    if let Some(traceparent) = &attempt.traceparent {
+        http = http.within(traceparent);
+    }
+    let began = is_traced.then(clock::now);
+    let outcome = call(attempt, http, &adapters).await;
+    Ran { outcome, call: began.map(|began| Period { began, ended: clock::now() }) }
+}
+
+async fn call(attempt: RunAttempt, http: HttpClient, adapters: &Adapters) -> Outcome {
     let limit = attempt.soft_limit;
-    let source = match sources::connect(attempt.endpoint, http, &adapters) {
+    let source = match sources::connect(attempt.endpoint, http, adapters) {
         Ok(source) => source,
         Err(error) => return Outcome::Failed(Failure::permanent(error.code(), error.to_string())),
     };

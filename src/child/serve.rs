@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use super::run::run;
+use super::run::{Ran, run};
 use crate::child::frames::{AttemptKey, FromChild, StartChild, ToChild, codec, decode, encode};
 use crate::domain::adapter::Adapters;
 use crate::domain::outcome::{Failure, Outcome};
@@ -65,7 +65,7 @@ struct Child {
     frames: Framed<UnixStream, LengthDelimitedCodec>,
     http: HttpClient,
     adapters: Adapters,
-    runs: JoinSet<Outcome>,
+    runs: JoinSet<Ran>,
     keys: HashMap<tokio::task::Id, AttemptKey>,
     handles: HashMap<AttemptKey, AbortHandle>,
 }
@@ -123,15 +123,15 @@ impl Child {
     }
 
     /// The named boundary where a panic of an adapter becomes an outcome.
-    async fn report(&mut self, ended: Result<(tokio::task::Id, Outcome), JoinError>) -> Result<(), Error> {
-        let (id, outcome) = match ended {
-            Ok((id, outcome)) => (id, outcome),
-            Err(error) if error.is_cancelled() => (error.id(), Outcome::Cancelled),
-            Err(error) => (error.id(), panicked()),
+    async fn report(&mut self, ended: Result<(tokio::task::Id, Ran), JoinError>) -> Result<(), Error> {
+        let (id, outcome, call) = match ended {
+            Ok((id, Ran { outcome, call })) => (id, outcome, call),
+            Err(error) if error.is_cancelled() => (error.id(), Outcome::Cancelled, None),
+            Err(error) => (error.id(), panicked(), None),
         };
         if let Some(key) = self.keys.remove(&id) {
             self.handles.remove(&key);
-            self.say(&FromChild::Ended(key, outcome)).await?;
+            self.say(&FromChild::Ended(key, outcome, call)).await?;
         }
         Ok(())
     }

@@ -1,12 +1,12 @@
-//! What the environment says: the names of the Python service, and `SPARK__SECTION__KEY` for every key.
+//! What the environment says: the names of the Python service and of OpenTelemetry, and `SPARK__SECTION__KEY` for every key.
 
 use config::Value;
 
 use super::error::Problem;
 use super::raw::{Layer, parse_toml, text};
 
-/// The names of the Python service and the keys they set. Of several names for a key the last one wins.
-pub(super) const ALIASES: [(&str, &str); 26] = [
+/// The names of the Python service and of OpenTelemetry, and the keys they set. Of several names for a key the last one wins.
+pub(super) const ALIASES: [(&str, &str); 30] = [
     ("AUTOMAGIK_SPARK_ENV", "environment"),
     ("ENVIRONMENT", "environment"),
     ("AUTOMAGIK_TIMEZONE", "timezone"),
@@ -33,6 +33,10 @@ pub(super) const ALIASES: [(&str, &str); 26] = [
     ("AUTOMAGIK_SPARK_WORKER_LOG", "log.file"),
     ("LOG_LEVEL", "log.level"),
     ("AUTOMAGIK_SPARK_LOG_LEVEL", "log.level"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "tracing.endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "tracing.headers"),
+    ("OTEL_SERVICE_NAME", "tracing.service_name"),
+    ("OTEL_TRACES_SAMPLER_ARG", "tracing.sample_ratio"),
 ];
 
 const RESULT_BACKEND: &str = "AUTOMAGIK_SPARK_CELERY_RESULT_BACKEND";

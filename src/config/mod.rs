@@ -19,6 +19,7 @@ mod secret_file;
 mod servers;
 mod service;
 mod show;
+mod tracing;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use self::profile::{PROFILES, Profile};
 pub use self::secret_file::{EncryptionKey, canonical_key};
 pub use self::servers::{DatabaseConfig, RedisConfig};
 pub use self::service::{BeatConfig, JanitorConfig, LogConfig, LogFormat, MonitorConfig, NodeConfig, Role};
+pub use self::tracing::TracingConfig;
 pub use self::worker::WorkerConfig;
 
 use self::read::Reader;
@@ -80,6 +82,8 @@ pub struct Config {
     pub monitor: MonitorConfig,
     /// Logging.
     pub log: LogConfig,
+    /// Traces.
+    pub tracing: TracingConfig,
     /// The operator's file, if one was read.
     pub file: Option<PathBuf>,
     /// What is not wrong but should be known.
@@ -136,6 +140,7 @@ impl Config {
             node,
             monitor: MonitorConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
+            tracing: TracingConfig::read(&mut reader),
             file: loaded.file,
             warnings: Vec::new(),
             explained: Vec::new(),

@@ -9,9 +9,9 @@ const MASK: &str = "***";
 /// The value of a key as it may be shown.
 pub(super) fn shown(key: &str, value: &Value) -> String {
     match key {
-        "encryption_key" | "api.keys" if is_empty(value) => String::new(),
-        "encryption_key" | "api.keys" => MASK.to_owned(),
-        "database.url" | "redis.url" | "remote_url" => masked_url(&plain(value)),
+        "encryption_key" | "api.keys" | "tracing.endpoint" | "tracing.headers" if is_empty(value) => String::new(),
+        "encryption_key" | "api.keys" | "tracing.headers" => MASK.to_owned(),
+        "database.url" | "redis.url" | "remote_url" | "tracing.endpoint" => masked_url(&plain(value)),
         _ => plain(value),
     }
 }

@@ -23,6 +23,7 @@ pub mod resize;
 pub mod roster;
 pub mod stats;
 mod submit;
+pub mod traces;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ use rate::Rates;
 use resize::Orders;
 use roster::Roster;
 use stats::Stats;
+use traces::Traces;
 
 /// Aborts that may wait for a supervisor; one that is overrun finds out by reconciling.
 const ABORTS_WAITING: usize = 4_096;
@@ -117,12 +119,20 @@ struct Inner {
     beat: Notify,
     aborts: broadcast::Sender<Abort>,
     events: Arc<Events>,
+    traces: Traces,
     runtime: Handle,
 }
 
 impl Dispatch {
     /// Starts the batchers on the shared runtime.
-    pub fn start(node: NodeId, store: Store, mailbox: Mailbox, options: &DispatchOptions, runtime: &Handle) -> Self {
+    pub fn start(
+        node: NodeId,
+        store: Store,
+        mailbox: Mailbox,
+        traces: Traces,
+        options: &DispatchOptions,
+        runtime: &Handle,
+    ) -> Self {
         let (max_batch, limits) = (options.max_batch, options.events);
         let events = Events::start(node, store.clone(), mailbox.clone(), limits, max_batch, runtime);
         let gates = Gates::start(store.clone(), options, runtime);
@@ -146,6 +156,7 @@ impl Dispatch {
             beat: Notify::new(),
             aborts: broadcast::channel(ABORTS_WAITING).0,
             events,
+            traces,
             runtime: runtime.clone(),
         });
         backlog::start(&inner, runtime);
@@ -225,6 +236,11 @@ impl Dispatch {
     /// What is told while somebody listens.
     pub fn events(&self) -> &Arc<Events> {
         &self.inner.events
+    }
+
+    /// What is told of tasks for their traces.
+    pub fn traces(&self) -> &Traces {
+        &self.inner.traces
     }
 
     /// The attempts that this node has begun and not yet stored the end of.

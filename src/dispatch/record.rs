@@ -13,6 +13,7 @@ use crate::domain::ids::TaskId;
 use crate::domain::outcome::{Failure, Outcome};
 use crate::domain::retry::{Next, judge};
 use crate::domain::task::PendingTask;
+use crate::domain::trace::Call;
 use crate::fault::{self, Point};
 use crate::store::batch::{Batcher, portions};
 use crate::store::claim::Attempt;
@@ -28,6 +29,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 impl Dispatch {
     /// Judges how an attempt ended and stores it, for as long as it takes.
     pub fn record(&self, attempt: Attempt, outcome: Outcome) {
+        self.record_called(attempt, outcome, None);
+    }
+
+    /// The same for an attempt whose call to the source is part of a trace.
+    pub fn record_called(&self, attempt: Attempt, outcome: Outcome, call: Option<Box<Call>>) {
         let mut verdict = judge(&outcome, attempt.limits, &self.inner.retry, rand::random());
         for text in [&mut verdict.code, &mut verdict.error].into_iter().flatten() {
             without_nul(text);
@@ -41,7 +47,8 @@ impl Dispatch {
             _ => None,
         };
         let key = (attempt.task, attempt.number);
-        let end = AttemptEnd { attempt, verdict, signal, answer, node: self.inner.node, finished_at: clock::now() };
+        let (node, finished_at) = (self.inner.node, clock::now());
+        let end = AttemptEnd { attempt, verdict, signal, answer, node, finished_at, call };
         if let Err(refused) = self.ends.push(end) {
             log::error!("the end of an attempt of task {} can't be stored: {refused}", key.0);
             let _asked_for = self.inner.in_flight.end([key]);
@@ -96,6 +103,7 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
                 inner.rates.add(stored().map(|end| &end.attempt.queue));
                 stored().for_each(|end| inner.stats.attempts.ended(end));
                 inner.events.publish(stored().map(AttemptEnd::event));
+                inner.traces.ended(&ends, &applied);
                 let pended = ends
                     .iter()
                     .filter(|end| end.verdict.next == Next::Pend && applied.contains(&end.attempt.task))

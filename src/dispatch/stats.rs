@@ -49,8 +49,8 @@ impl Default for ScheduleStats {
 
 impl ScheduleStats {
     /// Occurrences were stored as tasks, others were noted as skipped.
-    pub(crate) fn fired(&self, occurrences: &[DateTime<Utc>], skipped: usize, now: DateTime<Utc>) {
-        for due in occurrences {
+    pub(crate) fn fired(&self, due: impl Iterator<Item = DateTime<Utc>>, skipped: usize, now: DateTime<Utc>) {
+        for due in due {
             self.lateness.observe((now - due).to_std().unwrap_or_default());
         }
         self.skipped.fetch_add(skipped as u64, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use super::backlog::Place;
 use super::{Dispatch, DispatchOptions, Error, Inner, STATEMENT_BYTES, feed};
 use crate::domain::clock;
 use crate::domain::task::{NewTask, PendingTask};
+use crate::domain::trace::Origin;
 use crate::fault::{self, Point};
 use crate::store::batch::{Batcher, portions};
 use crate::store::idempotency::Once;
@@ -15,6 +16,7 @@ use crate::store::idempotency::Once;
 /// A task that waits to be stored, and the room that it takes until then.
 pub(super) struct Submission {
     task: NewTask,
+    origin: Origin,
     place: Place,
 }
 
@@ -24,16 +26,16 @@ impl Dispatch {
     /// # Errors
     /// The workflow is not there, too many tasks wait or arrive, or the database is away. Unless the database is away
     /// the task was certainly not made.
-    pub async fn submit(&self, task: NewTask) -> Result<(), Error> {
+    pub async fn submit(&self, task: NewTask, origin: Origin) -> Result<(), Error> {
         let place = self.enter(&task)?;
-        self.submits.call(Submission { task, place }).await?
+        self.submits.call(Submission { task, origin, place }).await?
     }
 
     /// Makes a task under a key, unless the key made one before. That one is found however much waits.
     ///
     /// # Errors
     /// As for [`Dispatch::submit`].
-    pub async fn submit_once(&self, key: String, task: NewTask) -> Result<Once, Error> {
+    pub async fn submit_once(&self, key: String, task: NewTask, origin: Origin) -> Result<Once, Error> {
         let place = match self.enter(&task) {
             Ok(place) => place,
             Err(full) => {
@@ -44,16 +46,18 @@ impl Dispatch {
         let once = self.inner.store.submit_once(key, task.clone()).await?;
         if matches!(once, Once::Created) {
             place.stored();
-            self.stored(&task);
+            self.stored(&task, origin);
         }
         Ok(once)
     }
 
     /// Brings a task on its way that was stored by other means.
-    fn stored(&self, task: &NewTask) {
+    fn stored(&self, task: &NewTask, origin: Origin) {
         fault::pass(Point::AfterSubmitStored);
+        let now = clock::now();
         self.inner.events.publish([task.into()]);
-        if task.pending_at <= clock::now() {
+        self.inner.traces.submitted(task, origin, now);
+        if task.pending_at <= now {
             self.feed([task.pending()]);
         } else {
             // Beat feeds it when it is due.
@@ -93,6 +97,9 @@ async fn insert(
                 fault::pass(Point::AfterSubmitStored);
                 let now = clock::now();
                 let tasks = || batch.iter().map(|submission| &submission.task);
+                for submission in batch.iter().filter(|submission| made.contains(&submission.task.id)) {
+                    inner.traces.submitted(&submission.task, submission.origin, now);
+                }
                 // Told before it is fed: from then on it may run.
                 inner.events.publish(tasks().filter(|task| made.contains(&task.id)).map(Into::into));
                 let ready = tasks().filter(|task| made.contains(&task.id) && task.pending_at <= now);
@@ -100,7 +107,7 @@ async fn insert(
                 if tasks().any(|task| task.pending_at > now) {
                     inner.beat.notify_one();
                 }
-                results.extend(batch.into_iter().map(|Submission { task, place }| {
+                results.extend(batch.into_iter().map(|Submission { task, place, .. }| {
                     if made.contains(&task.id) {
                         place.stored();
                         Ok(())

@@ -31,6 +31,7 @@ pub mod statistics;
 pub mod takeover;
 pub mod task;
 pub mod task_log;
+pub mod trace;
 pub mod turns;
 pub mod webhook;
 pub mod workflow;

@@ -25,8 +25,11 @@ use crate::domain::ids::{TaskId, WorkflowId};
 use crate::domain::input::Input;
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::task::NewTask;
+use crate::domain::trace::Origin;
 use crate::store::idempotency::Once;
 
+/// Where workflows are run.
+const ROUTE: &str = "/api/v1/workflows/{id}/run";
 /// Longest `?wait=`.
 const WAIT_MAX_S: i64 = 300;
 /// Most retries that a task may ask for.
@@ -71,7 +74,7 @@ pub struct RunRequest {
 
 /// Run a workflow: answers with the pending task as soon as it is stored.
 #[utoipa::path(
-    post, path = "/api/v1/workflows/{id}/run", tag = "workflows",
+    post, path = ROUTE, tag = "workflows",
     params(
         ("id" = String, Path, description = "The id, the flow's id in its source, or the beginning of the id"),
         ("wait" = Option<i64>, Query, minimum = 0, maximum = 300,
@@ -100,15 +103,16 @@ pub(super) async fn run(
     query.finish()?;
     let key = idempotency_key(request.headers())?;
     let draft = draft(&body, &state.options, clock::now())?;
+    let origin = state.origin(&request, ROUTE);
     let task = match workflow.parse() {
         // A UUID may still be the flow's id in its source.
-        Ok(id) => match submit(&state, draft.clone().of(id), key.clone()).await {
+        Ok(id) => match submit(&state, draft.clone().of(id), key.clone(), origin).await {
             Err(Error::Dispatch(dispatch::Error::NoSuchWorkflow)) => {
-                submit(&state, draft.of(resolve(&state, &workflow).await?), key).await?
+                submit(&state, draft.of(resolve(&state, &workflow).await?), key, origin).await?
             }
             other => other?,
         },
-        Err(_) => submit(&state, draft.of(resolve(&state, &workflow).await?), key).await?,
+        Err(_) => submit(&state, draft.of(resolve(&state, &workflow).await?), key, origin).await?,
     };
     match wait {
         Some(seconds) if seconds > 0 => finished(&state, task, Duration::from_secs(seconds.unsigned_abs())).await,
@@ -147,13 +151,13 @@ impl Draft {
     }
 }
 
-async fn submit(state: &ApiState, task: NewTask, key: Option<String>) -> Result<Task, Error> {
+async fn submit(state: &ApiState, task: NewTask, key: Option<String>, origin: Origin) -> Result<Task, Error> {
     let Some(key) = key else {
-        state.dispatch.submit(task.clone()).await?;
+        state.dispatch.submit(task.clone(), origin).await?;
         return Ok(task.into());
     };
     let workflow_id = task.workflow_id;
-    match state.dispatch.submit_once(key, task.clone()).await? {
+    match state.dispatch.submit_once(key, task.clone(), origin).await? {
         Once::Created => Ok(task.into()),
         Once::NoSuchWorkflow => Err(dispatch::Error::NoSuchWorkflow.into()),
         Once::Existing(task) if task.workflow_id == workflow_id => Ok((*task).into()),

@@ -271,16 +271,23 @@ pub(super) async fn disable(state: Data<ApiState>, id: Path<String>) -> Result<J
     .await
 }
 
+/// Where a schedule is triggered.
+const TRIGGER: &str = "/api/v1/schedules/{id}/trigger";
+
 /// Run the schedule's workflow once, now; its next occurrence stays.
 #[utoipa::path(
-    post, path = "/api/v1/schedules/{id}/trigger", tag = "schedules", params(("id" = Uuid, Path)),
+    post, path = TRIGGER, tag = "schedules", params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The task", body = Task),
         (status = 404, description = "Schedule not found", body = ErrorBody),
         (status = 429, description = "As many tasks are pending as may be", body = ErrorBody),
     )
 )]
-pub(super) async fn trigger(state: Data<ApiState>, id: Path<String>) -> Result<Json<Task>, Error> {
+pub(super) async fn trigger(
+    state: Data<ApiState>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<Json<Task>, Error> {
     let schedule = find(&state, &id).await?;
     let now = clock::now().trunc_subsecs(6);
     let default_input = || state.options.fire.default_input.to_stored();
@@ -298,7 +305,7 @@ pub(super) async fn trigger(state: Data<ApiState>, id: Path<String>) -> Result<J
         created_at: now,
         pending_at: now,
     };
-    state.dispatch.submit(task.clone()).await?;
+    state.dispatch.submit(task.clone(), state.origin(&request, TRIGGER)).await?;
     Ok(Json(task.into()))
 }
 
@@ -318,10 +325,11 @@ async fn change(
     id: ScheduleId,
     redraft: impl FnOnce(&ScheduleRecord) -> Result<ScheduleDraft, Error> + Send + 'static,
 ) -> Result<Json<Schedule>, Error> {
+    let began = clock::now();
     match state.store.update_schedule(id, state.options.fire.clone(), redraft).await? {
-        Written::Done(schedule, tasks, cancelled) => {
+        Written::Done(schedule, fired, cancelled) => {
             state.dispatch.events().publish_by_id(cancelled).await;
-            state.dispatch.pended(tasks).await;
+            state.dispatch.fired(*fired, began).await;
             state.dispatch.wake_beat();
             Ok(Json((*schedule).into()))
         }

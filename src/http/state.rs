@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use chrono_tz::Tz;
 
 use super::keyring::Keyring;
@@ -9,6 +10,7 @@ use crate::dispatch::Dispatch;
 use crate::domain::adapter::Adapters;
 use crate::domain::schedule::{MissedPolicy, OverlapPolicy};
 use crate::domain::source::{Endpoint, Secret};
+use crate::domain::trace::Origin;
 use crate::sources::{self, HttpClient, WorkflowSource};
 use crate::store::Store;
 use crate::store::beat::FireOptions;
@@ -32,6 +34,12 @@ impl ApiState {
     /// What speaks to a source.
     pub(super) fn connect(&self, endpoint: Endpoint) -> Result<Box<dyn WorkflowSource>, sources::Error> {
         sources::connect(endpoint, self.sources.clone(), &self.options.adapters)
+    }
+
+    /// Who wants the task of a request, for the task's trace.
+    pub(super) fn origin(&self, request: &HttpRequest, route: &'static str) -> Origin {
+        let traceparent = || request.headers().get("traceparent")?.to_str().ok();
+        Origin::Request { route, caller: self.dispatch.traces().caller(traceparent) }
     }
 }
 

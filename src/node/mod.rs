@@ -9,6 +9,7 @@ mod options;
 mod reload;
 mod role;
 mod stop;
+mod tracing;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -25,7 +26,7 @@ use crate::actors::executor::ExecutorParts;
 use crate::actors::gateway::HttpGateway;
 use crate::actors::process::{ChildCommand, Spawner};
 use crate::actors::supervisor::Supervisor;
-use crate::actors::{beat, doorkeeper, heartbeat, janitor, monitor, notifier, retention, statistics};
+use crate::actors::{beat, doorkeeper, exporter, heartbeat, janitor, monitor, notifier, retention, statistics};
 use crate::config::{Config, Role};
 use crate::dispatch::Dispatch;
 use crate::dispatch::health::Phase;
@@ -108,11 +109,16 @@ impl Node {
         let mailbox = Mailbox::open(options::mailbox(config), runtime.clone())?;
         let row = identity::this_node(NodeId::generate(), &config.node.roles);
         identity::bury_former(&store, &row).await.map_err(unavailable)?;
-        let dispatch = Dispatch::start(row.id, store, mailbox, &options::dispatch(config), &runtime);
+        let (traces, exporter) = tracing::prepare(config, &row)?;
+        let dispatch = Dispatch::start(row.id, store, mailbox, traces, &options::dispatch(config), &runtime);
         heartbeat::beat(options::heartbeat(config), row.clone(), &lease, &dispatch).await.map_err(unavailable)?;
         dispatch.health().set_database(true);
         dispatch.refresh_pauses().await.map_err(unavailable)?;
-        let node = Self::start_actors(config, dispatch, (row, lease), listener, runtime.clone())?;
+        let mut node = Self::start_actors(config, dispatch, (row, lease), listener, runtime.clone())?;
+        node.duties.extend(exporter.map(|parts| {
+            let dispatch = node.dispatch.clone();
+            Part::duty("exporter", |stop| exporter::run(parts, dispatch, runtime.clone(), stop))
+        }));
         if config.discovery {
             let http = HttpClient::new(options::sources(config))?;
             let ports = discovery::WELL_KNOWN.to_vec();

@@ -45,6 +45,8 @@ use crate::domain::source::{Secret, Trust};
 /// Below the five seconds after which uvicorn (all our sources run on it) closes an idle connection, so that a request
 /// seldom meets a connection that is being closed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+/// The header that passes a trace on.
+const TRACEPARENT: &str = "traceparent";
 /// How many redirects a GET follows.
 const MAX_REDIRECTS: usize = 5;
 /// How much of an error's body is read.
@@ -78,6 +80,8 @@ impl Default for HttpOptions {
 pub struct HttpClient {
     shared: Arc<Shared>,
     secured: Arc<Secured>,
+    /// What servers are told of the trace that a call is part of.
+    traceparent: Option<HeaderValue>,
 }
 
 struct Shared {
@@ -139,7 +143,7 @@ impl HttpClient {
     pub fn new(options: HttpOptions) -> Result<Self, Error> {
         let plain = tls::none().and_then(|tls| build(&options, tls)).map_err(Error::Client)?;
         let shared = Arc::new(Shared { options, plain, secured: Mutex::default() });
-        Ok(Self { shared, secured: Arc::default() }.trusting(&Trust::Machine))
+        Ok(Self { shared, secured: Arc::default(), traceparent: None }.trusting(&Trust::Machine))
     }
 
     /// The same client, for a source whose server is trusted so.
@@ -155,7 +159,13 @@ impl HttpClient {
             all.insert(trust.clone(), Arc::clone(&new));
             new
         });
-        Self { shared: Arc::clone(&self.shared), secured }
+        Self { shared: Arc::clone(&self.shared), secured, traceparent: self.traceparent.clone() }
+    }
+
+    /// The same client, for calls that are part of a trace: the header `traceparent` says of which.
+    #[must_use]
+    pub fn within(self, traceparent: &str) -> Self {
+        Self { traceparent: HeaderValue::from_str(traceparent).ok(), ..self }
     }
 
     /// How long a management call may take.
@@ -183,6 +193,10 @@ impl HttpClient {
             let mut call = self.client_for(&url)?.request(method.clone(), url.clone()).headers(headers.clone());
             if let Some(timeout) = timeout {
                 call = call.timeout(timeout);
+            }
+            // An adapter may have one of its own.
+            if let Some(traceparent) = self.traceparent.as_ref().filter(|_| !headers.contains_key(TRACEPARENT)) {
+                call = call.header(TRACEPARENT, traceparent);
             }
             if let Some(body) = body.take() {
                 call = call.header(CONTENT_TYPE, body.content_type).body(body.bytes);
@@ -250,7 +264,7 @@ pub(super) fn bearer_header(secret: &Secret) -> Result<(HeaderName, HeaderValue)
     Ok((AUTHORIZATION, secret_value(&format!("Bearer {}", secret.expose()))?))
 }
 
-fn secret_value(text: &str) -> Result<HeaderValue, Error> {
+pub(super) fn secret_value(text: &str) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_str(text).map_err(|_| Error::Key)?;
     value.set_sensitive(true);
     Ok(value)

@@ -3,6 +3,7 @@
 mod agents;
 mod call;
 mod client;
+pub mod collector;
 mod detail;
 mod discreet;
 mod error;

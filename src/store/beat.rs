@@ -14,7 +14,7 @@ use tokio_postgres::types::Type;
 
 use super::tally::tally_cancelled;
 use super::{Error, Store};
-use crate::domain::ids::{ScheduleId, TaskId};
+use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
 use crate::domain::input::Input;
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::schedule::SkipReason;
@@ -47,13 +47,26 @@ impl Default for FireOptions {
     }
 }
 
+/// A task that was made of a schedule.
+#[derive(Clone, Debug)]
+pub struct MadeTask {
+    /// Its id.
+    pub id: TaskId,
+    /// What it runs.
+    pub workflow: WorkflowId,
+    /// The schedule.
+    pub schedule: ScheduleId,
+    /// When that was due.
+    pub scheduled_for: DateTime<Utc>,
+    /// Where it waits.
+    pub queue: QueueName,
+}
+
 /// What one round of firing did.
 #[derive(Clone, Debug, Default)]
 pub struct Fired {
     /// All new tasks.
-    pub made: Vec<TaskId>,
-    /// The occurrences that they were made for.
-    pub occurrences: Vec<DateTime<Utc>>,
+    pub made: Vec<MadeTask>,
     /// New tasks that may start at once: for the mailboxes.
     pub tasks: Vec<PendingTask>,
     /// How many new tasks wait for their jitter; [`Store::delayed_due`] gives them when it is over.

@@ -17,6 +17,7 @@ use crate::domain::ids::{NodeId, TaskId};
 use crate::domain::outcome::Answer;
 use crate::domain::retry::{Next, Verdict};
 use crate::domain::task::TaskStatus;
+use crate::domain::trace::Call;
 
 /// The end of an attempt, judged and ready to be stored.
 #[derive(Debug)]
@@ -33,12 +34,19 @@ pub struct AttemptEnd {
     pub node: NodeId,
     /// When it ended.
     pub finished_at: DateTime<Utc>,
+    /// The call to its source, for the task's trace if that is told; not stored.
+    pub call: Option<Box<Call>>,
 }
 
 impl AttemptEnd {
+    /// What the task is once this is stored.
+    pub fn next(&self) -> TaskStatus {
+        status_after(self.verdict.next)
+    }
+
     /// What is told of the task as it is once this is stored.
     pub fn event(&self) -> TaskEvent {
-        self.attempt.event(status_after(self.verdict.next), self.finished_at, self.verdict.error.as_deref())
+        self.attempt.event(self.next(), self.finished_at, self.verdict.error.as_deref())
     }
 }
 
@@ -95,7 +103,7 @@ impl Store {
             let ends = ends.as_slice();
             let ids: Vec<_> = ends.iter().map(|end| end.attempt.task.0).collect();
             let attempts: Vec<_> = ends.iter().map(|end| end.attempt.number).collect();
-            let statuses: Vec<_> = ends.iter().map(|end| status_after(end.verdict.next).as_str()).collect();
+            let statuses: Vec<_> = ends.iter().map(|end| end.next().as_str()).collect();
             let outputs: Vec<_> = ends.iter().map(|end| end.answer.as_ref().map(|a| a.output.get())).collect();
             let results: Vec<_> = ends.iter().map(|end| end.answer.as_ref().map(|a| a.text.as_str())).collect();
             // A task that goes on quietly shows no error: its history has it.

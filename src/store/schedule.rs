@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 
-use super::beat::FireOptions;
 use super::beat::fire::fire_resumed;
+use super::beat::{FireOptions, Fired};
 use super::tally::tally_cancelled;
 use super::{Error, Store, page, pool};
 use crate::domain::clock;
@@ -14,7 +14,6 @@ use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
 use crate::domain::queue::{Priority, QueueName};
 use crate::domain::schedule::{MissedPolicy, OverlapPolicy, ScheduleKind, ScheduleStatus, SkipReason};
-use crate::domain::task::PendingTask;
 
 /// A schedule as it is stored. Names that a former version wrote may be none of ours.
 #[derive(Clone, Debug)]
@@ -99,8 +98,8 @@ pub struct ScheduleDraft {
 /// What became of a write.
 #[derive(Clone, Debug)]
 pub enum Written<E> {
-    /// It is stored. The first tasks were made of what was missed while it was paused, the others were cancelled.
-    Done(Box<ScheduleRecord>, Vec<PendingTask>, Vec<TaskId>),
+    /// It is stored, with what was made of what it missed while it was paused; these tasks were cancelled.
+    Done(Box<ScheduleRecord>, Box<Fired>, Vec<TaskId>),
     /// There is no such schedule.
     Unknown,
     /// The workflow that it should run does not exist.
@@ -255,7 +254,7 @@ impl Store {
             );
             let mut schedule = write(&transaction, &sql, id, &draft).await?;
             let now = clock::now();
-            let (mut tasks, mut cancelled) = (Vec::new(), Vec::new());
+            let (mut fired, mut cancelled) = (Fired::default(), Vec::new());
             let was_paused = former.status == ScheduleStatus::Paused.as_str();
             if draft.status == ScheduleStatus::Paused {
                 // What waits of one that was paused before was asked for by hand since.
@@ -263,16 +262,15 @@ impl Store {
                     cancelled = call_off(&transaction, id, now).await?;
                 }
             } else if was_paused {
-                let fired = fire_resumed(&transaction, id, now, &fire).await?;
+                fired = fire_resumed(&transaction, id, now, &fire).await?;
                 if fired.schedules > 0 {
                     let sql = format!("SELECT {COLUMNS} FROM schedules WHERE id = $1");
                     let row = transaction.query_typed_one(&sql, &[(&id.0, Type::UUID)]).await?;
                     schedule = ScheduleRecord::from_row(&row)?;
                 }
-                tasks = fired.tasks;
             }
             transaction.commit().await?;
-            Ok(Written::Done(Box::new(schedule), tasks, cancelled))
+            Ok(Written::Done(Box::new(schedule), Box::new(fired), cancelled))
         })
         .await
     }

@@ -30,4 +30,5 @@ mod schedule_times;
 mod simulate;
 mod statistics;
 mod tls;
+mod tracing;
 mod trend;

@@ -60,4 +60,8 @@ pub(super) fn hot_path(registry: &mut Registry, dispatch: &Dispatch) {
     counters(registry, "batch_items", "Rows and ids in the batches of the hot path", items);
     let deleted = stats.deleted.read().into_iter().map(|(what, count)| (vec![("what", what.to_owned())], count as f64));
     counters(registry, "retention_deleted", "Rows that were old and are deleted", deleted);
+    let (exported, dropped) = dispatch.traces().counts();
+    let spans = [("exported", exported), ("dropped", dropped)];
+    let spans = spans.map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count as f64));
+    counters(registry, "trace_spans", "Spans that a collector took, and that were given up", spans);
 }

@@ -9,8 +9,8 @@ use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
 use super::row::{COLUMNS, DueSchedule, read};
-use super::{FireOptions, Fired, pending_tasks};
-use crate::domain::ids::{ScheduleId, TaskId};
+use super::{FireOptions, Fired, MadeTask, pending_tasks};
+use crate::domain::ids::{ScheduleId, TaskId, WorkflowId};
 use crate::domain::schedule::{OverlapPolicy, Plan, ScheduleStatus, Unfinished, plan};
 use crate::domain::task::{HELD, PendingTask};
 use crate::fault::{self, Point};
@@ -126,9 +126,8 @@ async fn fire(
         writes.skips.write(transaction, now),
         writes.moved.write(transaction),
     )?;
-    fired.occurrences = writes.made.scheduled_for;
+    fired.made = writes.made.described(&made);
     for task in made {
-        fired.made.push(task.id);
         match task.pending_at {
             held if held == HELD => fired.held += 1,
             later if later > now => fired.delayed += 1,
@@ -235,6 +234,22 @@ impl MadeTasks {
             )
             .await?;
         pending_tasks(&rows)
+    }
+
+    /// What is to be known of those that were really made.
+    fn described(&self, made: &[PendingTask]) -> Vec<MadeTask> {
+        let places: HashMap<Uuid, usize> = self.ids.iter().copied().zip(0..).collect();
+        let describe = |task: &PendingTask| {
+            let at = *places.get(&task.id.0)?;
+            Some(MadeTask {
+                id: task.id,
+                workflow: WorkflowId(self.workflows[at]),
+                schedule: ScheduleId(self.schedules[at]),
+                scheduled_for: self.scheduled_for[at],
+                queue: task.queue.clone(),
+            })
+        };
+        made.iter().filter_map(describe).collect()
     }
 }
 

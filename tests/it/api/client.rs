@@ -7,6 +7,7 @@ use std::time::Duration;
 use automagik_spark::dispatch::backlog::BacklogLimits;
 use automagik_spark::dispatch::events::EventOptions;
 use automagik_spark::dispatch::health::Phase;
+use automagik_spark::dispatch::traces::Traces;
 use automagik_spark::dispatch::{Dispatch, DispatchOptions};
 use automagik_spark::domain::ids::NodeId;
 use automagik_spark::domain::retry::RetryOptions;
@@ -108,7 +109,8 @@ impl TestApi {
             children_limit: 100,
             events: EventOptions { streams: 50, kept: 256 },
         };
-        let dispatch = Dispatch::start(NodeId::generate(), store.clone(), mailbox, &limits, &runtime);
+        let dispatch =
+            Dispatch::start(NodeId::generate(), store.clone(), mailbox, Traces::default(), &limits, &runtime);
         dispatch.health().enter(Phase::Ready);
         dispatch.health().set_database(true);
         dispatch.health().set_redis(true);

@@ -9,6 +9,7 @@ use automagik_spark::domain::ids::TaskId;
 use automagik_spark::domain::outcome::{Answer, Failure, Outcome};
 use automagik_spark::domain::queue::{Priority, QueueName};
 use automagik_spark::domain::task::NewTask;
+use automagik_spark::domain::trace::Origin;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
@@ -42,6 +43,8 @@ async fn streams(api: &TestApi) -> usize {
     let line = metrics.lines().find_map(|line| line.strip_prefix("automagik_spark_event_streams "));
     line.expect("the metric").parse().expect("a number")
 }
+
+const ORIGIN: Origin = Origin::Request { route: "/", caller: None };
 
 fn new_task(workflow: &str, queue: &str) -> NewTask {
     NewTask {
@@ -221,7 +224,7 @@ async fn a_slow_reader_is_told_of_the_gap_and_goes_on() {
     // Far more than the ring, the node's buffers and the kernel's hold: the kernel keeps up to some megabytes.
     let queue = "q".repeat(64);
     for _ in 0..100 {
-        let submits = (0..250).map(|_| api.dispatch.submit(new_task(&workflow, &queue)));
+        let submits = (0..250).map(|_| api.dispatch.submit(new_task(&workflow, &queue), ORIGIN));
         futures_util::future::join_all(submits).await.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
     }
     let read = async {
@@ -230,7 +233,7 @@ async fn a_slow_reader_is_told_of_the_gap_and_goes_on() {
             match tokio::time::timeout(Duration::from_millis(200), slow.read(&mut bytes)).await {
                 Ok(count) => text.push_str(&String::from_utf8_lossy(&bytes[..count.expect("the stream goes on")])),
                 // It has read all there was, and what comes now is new.
-                Err(_) => api.dispatch.submit(new_task(&workflow, "last")).await.unwrap(),
+                Err(_) => api.dispatch.submit(new_task(&workflow, "last"), ORIGIN).await.unwrap(),
             }
         }
         text
