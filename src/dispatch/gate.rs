@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::{Dispatch, DispatchOptions};
 use crate::domain::circuit::{CircuitOptions, CircuitState, Signal};
@@ -24,6 +24,9 @@ const SIGNALS_WAITING: usize = 10_000;
 /// How far a mailbox is looked through for more tasks of the kind that had to wait, so that a thousand of them don't
 /// have to be popped a few at a time before anything else is.
 const LOOK_AHEAD: isize = 500;
+
+/// Completes when a failure is noted, or can't be.
+pub(super) type Noted = oneshot::Receiver<()>;
 
 /// What this node knows of gates.
 pub(super) struct Gates {
@@ -64,23 +67,22 @@ impl Gates {
         Self { signals, known }
     }
 
-    /// Hears how attempts ended whose end is stored.
-    pub(super) fn ended<'a>(&self, ends: impl Iterator<Item = &'a AttemptEnd>) {
-        for end in ends {
-            let attempt = &end.attempt;
-            if attempt.is_gated {
-                self.known.bell.notify_one();
-            }
-            let (Some(source), Some(signal)) = (attempt.source, &end.signal) else { continue };
-            // Almost every attempt of every source ends here.
-            if *signal == Signal::Up && !self.known.troubled().contains(&source) {
-                continue;
-            }
-            let told = SourceSignal { source, signal: signal.clone(), attempt: (attempt.task, attempt.number) };
-            if self.signals.push(told).is_err() {
-                log::debug!("how source {source} is was not noted");
-            }
+    /// Hears how an attempt ended whose end is stored. Where that tells of a source that fails: what completes once it is
+    /// noted.
+    pub(super) fn hear(&self, end: &AttemptEnd) -> Option<Noted> {
+        let attempt = &end.attempt;
+        if attempt.is_gated {
+            self.known.bell.notify_one();
         }
+        let (source, signal) = (attempt.source?, end.signal.as_ref()?);
+        let is_up = *signal == Signal::Up;
+        // Almost every attempt of every source ends here.
+        if is_up && !self.known.troubled().contains(&source) {
+            return None;
+        }
+        let told = SourceSignal { source, signal: signal.clone(), attempt: (attempt.task, attempt.number) };
+        let noted = self.signals.push(told).inspect_err(|_| log::debug!("how source {source} is was not noted"));
+        noted.ok().filter(|_| !is_up)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Recording how attempts ended. Nothing is reported that is not stored, and nothing that ended is forgotten while the
 //! database is away: ends wait here, at most one for each slot.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::gate::Noted;
 use super::{Dispatch, DispatchOptions, Inner, STATEMENT_BYTES, feed};
 use crate::domain::circuit::Signal;
 use crate::domain::clock;
@@ -90,7 +92,7 @@ fn size(end: &AttemptEnd) -> usize {
 
 /// Stores a batch, waiting while the database is away. Returns what is to be tried again otherwise: the halves of a
 /// batch that was refused for good, or the one end at fault in its last form.
-async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
+async fn store(inner: &Arc<Inner>, feeds: &Batcher<PendingTask, ()>, ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
     let ends = Arc::new(ends);
     let mut wait = FIRST_WAIT;
     loop {
@@ -99,20 +101,7 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
         match inner.store.store_ends(ends.clone()).await {
             Ok(applied) => {
                 fault::pass(Point::AfterOutcomeStored);
-                let stored = || ends.iter().filter(|end| applied.contains(&end.attempt.task));
-                inner.rates.add(stored().map(|end| &end.attempt.queue));
-                stored().for_each(|end| inner.stats.attempts.ended(end));
-                inner.events.publish(stored().map(AttemptEnd::event));
-                inner.traces.ended(&ends, &applied);
-                let pended = ends
-                    .iter()
-                    .filter(|end| end.verdict.next == Next::Pend && applied.contains(&end.attempt.task))
-                    .map(pending_again);
-                // First forgotten, then fed: an id that is still in flight here would be passed over by the intake.
-                let asked_for = inner.in_flight.end(ends.iter().map(key));
-                feed::feed(feeds, pended);
-                inner.gates.ended(ends.iter().filter(|end| applied.contains(&end.attempt.task)));
-                feed_again(inner, feeds, asked_for).await;
+                after_storing(inner, feeds, &ends, &applied).await;
                 return Vec::new();
             }
             Err(error) if error.is_transient() => {
@@ -125,6 +114,51 @@ async fn store(inner: &Inner, feeds: &Batcher<PendingTask, ()>, ends: Vec<Attemp
             Err(error) => return smaller(inner, ends, &error),
         }
     }
+}
+
+/// Tells whom it concerns of ends that are stored, and gives their slots away.
+async fn after_storing(
+    inner: &Arc<Inner>,
+    feeds: &Batcher<PendingTask, ()>,
+    ends: &[AttemptEnd],
+    applied: &HashSet<TaskId>,
+) {
+    let stored = || ends.iter().filter(|end| applied.contains(&end.attempt.task));
+    inner.rates.add(stored().map(|end| &end.attempt.queue));
+    stored().for_each(|end| inner.stats.attempts.ended(end));
+    inner.events.publish(stored().map(AttemptEnd::event));
+    inner.traces.ended(ends, applied);
+    let mut over: HashSet<_> = ends.iter().map(key).collect();
+    let (mut failed, mut noted) = (Vec::new(), Vec::new());
+    for end in stored() {
+        if let Some(is_noted) = inner.gates.hear(end) {
+            failed.extend(over.take(&key(end)));
+            noted.push(is_noted);
+        }
+    }
+    // First forgotten, then fed: an id that is still in flight here would be passed over by the intake.
+    let asked_for = inner.in_flight.end(over);
+    feed::feed(feeds, stored().filter(|end| end.verdict.next == Next::Pend).map(pending_again));
+    if !failed.is_empty() {
+        tokio::spawn(forget_once_noted(inner.clone(), feeds.clone(), failed, noted));
+    }
+    feed_again(inner, feeds, asked_for).await;
+}
+
+/// Keeps the slots of attempts that failed by their source until that is noted. Otherwise they would go to further tasks of
+/// a source that is down for as long as the noting takes, and each would use up a retry. Other ends do not wait for it.
+async fn forget_once_noted(
+    inner: Arc<Inner>,
+    feeds: Batcher<PendingTask, ()>,
+    failed: Vec<(TaskId, i32)>,
+    noted: Vec<Noted>,
+) {
+    for is_noted in noted {
+        // What can't be noted is over all the same.
+        drop(is_noted.await);
+    }
+    let asked_for = inner.in_flight.end(failed);
+    feed_again(&inner, &feeds, asked_for).await;
 }
 
 /// Feeds tasks that were asked for while an earlier attempt of theirs was in flight here: their ids were taken out of the

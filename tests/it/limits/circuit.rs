@@ -4,12 +4,25 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use automagik_spark::simulate::{self, SimulateOptions};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::harness::node::SOON;
-use crate::harness::stage::Stage;
+use crate::harness::stage::{Stage, connect};
 use crate::harness::until;
 use crate::lifecycle::among_others;
+
+/// The slots of a node here.
+const SLOTS: i64 = 8;
+/// Failures in a row that open a circuit.
+const OPENS_AT: i64 = 5;
+/// A slot whose attempt failed by its source is given away when that is noted. So each slot is used once, and once more
+/// for each failure that does not open the circuit.
+const MOST_BEFORE_IT_OPENS: i64 = SLOTS + OPENS_AT - 1;
+
+async fn running(stage: &Stage) -> i64 {
+    stage.count("SELECT count(*) FROM tasks WHERE status = 'running'").await
+}
 
 #[tokio::test]
 async fn a_source_that_refuses_connections_is_left_alone_until_a_probe_gets_through() {
@@ -30,9 +43,11 @@ async fn a_source_that_refuses_connections_is_left_alone_until_a_probe_gets_thro
     .await;
     assert!(open["failures"].as_u64() >= Some(5) && open["until"].is_string(), "{open}");
     assert!(open["reason"].as_str().expect("a reason").contains("can't be reached"), "{open}");
-    let attempts = stage.count("SELECT count(*) FROM task_attempts").await;
-    // Eight run at once; some begin while the first failures are still being noted.
-    assert!(attempts <= 3 * 8, "those that were under way, and few others: {attempts}");
+    until("those under way have ended", SOON, async || (running(&stage).await == 0).then_some(())).await;
+    let until_then: DateTime<Utc> = open["until"].as_str().expect("a time").parse().expect("RFC 3339");
+    let before = "SELECT count(*) FROM task_attempts WHERE started_at < $1";
+    let attempts: i64 = stage.rows(before, &[&until_then]).await[0].get(0);
+    assert!((OPENS_AT..=MOST_BEFORE_IT_OPENS).contains(&attempts), "{attempts} before the first probe");
     // Nobody else notices.
     let other = node.run(&healthy, &json!("other")).await;
     node.until_task_is(&other, "completed").await;
@@ -47,9 +62,37 @@ async fn a_source_that_refuses_connections_is_left_alone_until_a_probe_gets_thro
     assert_eq!(node.circuit(&id).await["state"], "closed");
     assert_eq!(back.calls().distinct_sessions, 40);
     assert_eq!(stage.count("SELECT count(*) FROM gates").await, 0);
-    let untouched = "SELECT count(*) FROM tasks WHERE failures = 0";
-    assert!(stage.count(untouched).await >= 16, "many waited and used up no retry");
+    // Waits are 5, 10 and 20 s: three probes in vain would be more than half a minute for the restart.
+    let untouched = stage.count("SELECT count(*) FROM tasks WHERE failures = 0").await;
+    assert!(untouched >= 40 - MOST_BEFORE_IT_OPENS - 3, "{untouched} waited and used up no retry");
     assert_eq!(node.log().matches("is called again").count(), 1, "{}", node.log());
+}
+
+/// What broke: slots were given away while failures were being noted, so that many more tasks than there are slots called
+/// a source that was down.
+#[tokio::test]
+async fn no_slot_of_a_failed_attempt_is_given_away_before_the_failure_is_noted() {
+    let _machine = among_others().await;
+    let stage = Stage::new(Duration::ZERO).await;
+    let mut node = stage.node(&[]).await;
+    let source = simulate::start(SimulateOptions::default()).expect("a source");
+    let (workflow, id) = node.workflow_of(&source, &json!({})).await;
+    source.stop().await;
+    let mut locker = connect(&stage.servers.database_url).await;
+    let lock = locker.transaction().await.expect("it begins");
+    lock.batch_execute("LOCK TABLE gates IN SHARE MODE").await.expect("nothing can be noted");
+    node.run_many(&workflow, 40).await;
+    let ended = async || stage.count("SELECT count(*) FROM task_attempts").await;
+    until("every slot was used", SOON, async || (ended().await >= SLOTS).then_some(())).await;
+    // Two seconds later at the soonest.
+    let again = "SELECT count(*) FROM tasks WHERE tries = 1 AND status = 'pending'";
+    until("a retry is due", SOON, async || (stage.count(again).await > 0 || ended().await > SLOTS).then_some(())).await;
+    assert_eq!((ended().await, running(&stage).await), (SLOTS, 0), "the slots wait");
+    lock.rollback().await.expect("it ends");
+    until("it is left alone", SOON, async || (node.circuit(&id).await["state"] == "open").then_some(())).await;
+    until("those under way have ended", SOON, async || (running(&stage).await == 0).then_some(())).await;
+    assert!(ended().await <= MOST_BEFORE_IT_OPENS);
+    node.stop(SOON).await;
 }
 
 #[tokio::test]
