@@ -84,8 +84,9 @@ impl Traces {
         }
     }
 
-    /// Ends of attempts were stored: those of `applied`. Of the others, whoever moved the task has told; but not where
-    /// it was called off, for that is known to be over only now.
+    /// Ends of attempts were stored: those of `applied`. Of the others, another node has told that took the task over;
+    /// but not of one that was called off, for that is known to be over only now. (An answer that crossed the order to
+    /// call its task off is told by nobody: from here it looks like one that comes after a takeover.)
     pub(super) fn ended(&self, ends: &[AttemptEnd], applied: &HashSet<TaskId>) {
         if self.told.is_none() {
             return;

@@ -21,14 +21,6 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// The task it happened to.
-    pub fn task(&self) -> TaskId {
-        match self {
-            Self::Submitted(submitted) => submitted.task,
-            Self::Ended(ended) => ended.task,
-        }
-    }
-
     /// How many spans tell of it.
     pub fn span_count(&self) -> u64 {
         match self {
