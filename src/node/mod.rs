@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
 use anyhow::Context as _;
-use chrono_tz::Tz;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::actors::duty::Duty;
@@ -45,7 +44,7 @@ use role::Part;
 pub use stop::Unfinished;
 
 /// Time between two tries to reach a database that is away at the start.
-const UPGRADE_PAUSE: Duration = Duration::from_millis(500);
+const START_PAUSE: Duration = Duration::from_millis(500);
 
 /// A running node.
 pub struct Node {
@@ -95,7 +94,8 @@ impl Node {
         let vault = Vault::new(&encryption_key).context("the encryption key is not a Fernet key")?;
         let database = options::database(config);
         let listener = config.node.has(Role::Api).then(|| bind(config.api.address())).transpose()?;
-        tell(upgrade(&database, config.timezone).await.map_err(unavailable)?);
+        let upgrade = async || migrate::upgrade(&database, config.timezone).await;
+        tell(patiently(&database, upgrade).await.map_err(unavailable)?);
         let lease = Store::open(&options::lease(config), vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
         for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
@@ -111,7 +111,8 @@ impl Node {
         identity::bury_former(&store, &row).await.map_err(unavailable)?;
         let (traces, exporter) = tracing::prepare(config, &row)?;
         let dispatch = Dispatch::start(row.id, store, mailbox, traces, &options::dispatch(config), &runtime);
-        heartbeat::beat(options::heartbeat(config), row.clone(), &lease, &dispatch).await.map_err(unavailable)?;
+        let beat = async || heartbeat::beat(options::heartbeat(config), row.clone(), &lease, &dispatch).await;
+        patiently(&database, beat).await.map_err(unavailable)?;
         dispatch.health().set_database(true);
         dispatch.refresh_pauses().await.map_err(unavailable)?;
         let mut node = Self::start_actors(config, dispatch, (row, lease), listener, runtime.clone())?;
@@ -210,19 +211,22 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Brings the schema up to date. A database that can't be reached is waited for as long as for any connection: systemd
-/// starts a service only so often, and an outage must not use that up.
-async fn upgrade(database: &PoolOptions, timezone: Tz) -> Result<Upgraded, store::Error> {
+/// Tries a call that the start needs until it succeeds or a connection has been waited for long enough: systemd starts a
+/// service only so often, and an outage must not use that up. The pool waits by itself, but not where a PgBouncer in
+/// between answers for a server that is away, with an error of its own, and not on the connection of the lease.
+async fn patiently<T>(
+    database: &PoolOptions,
+    call: impl AsyncFn() -> Result<T, store::Error>,
+) -> Result<T, store::Error> {
     let deadline = Instant::now() + database.acquire_timeout;
     let mut is_told = false;
     loop {
-        match migrate::upgrade(database, timezone).await {
-            // A PgBouncer in between answers for a server that is away, with an error of its own.
+        match call().await {
             Err(error) if error.is_transient() && Instant::now() < deadline => {
                 if !std::mem::replace(&mut is_told, true) {
                     log::warn!("waiting for PostgreSQL: {error}");
                 }
-                tokio::time::sleep(UPGRADE_PAUSE).await;
+                tokio::time::sleep(START_PAUSE).await;
             }
             done => return done,
         }

@@ -2,14 +2,18 @@
 //!
 //! `make test-pgbouncer` sends the other tests that way too.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use automagik_spark::dev::Signal;
 use automagik_spark::simulate::SimulateOptions;
 use automagik_spark::store::migrate;
+use reqwest::Method;
+use serde_json::json;
 
-use crate::harness::node::SOON;
+use crate::harness::node::{SOON, TestNode};
 use crate::harness::servers::{TestServers, pool_options};
 use crate::harness::stage::Stage;
+use crate::harness::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_database_is_migrated_and_tasks_run_through_it() {
@@ -44,4 +48,42 @@ async fn no_step_of_a_migration_leaves_a_lock_or_a_setting_behind() {
         .await
         .expect("nobody holds the lock")
         .expect("it is upgraded");
+}
+
+/// A PgBouncer answers for a server that is away, with errors of its own: for statements under way, for connections that it
+/// has to end, for new ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_says_of_a_postgres_that_is_away_is_known_for_what_it_is() {
+    let servers = TestServers::with_own_postgres_behind_pgbouncer().await;
+    let mut stage = Stage::with(servers, SimulateOptions::default());
+    let node = stage.node(&[("database.pool_timeout_s", "2")]).await;
+    let workflow = node.workflow(&stage).await;
+    node.run_many(&workflow, 20).await;
+    let run = format!("/api/v1/workflows/{workflow}/run");
+    stage.servers.postgres().signal(Signal::QUIT);
+    // At once, then when it is known to be away.
+    for _ in 0..3 {
+        let ask = |number: usize| {
+            let (method, path) =
+                if number.is_multiple_of(2) { (Method::POST, &*run) } else { (Method::GET, "/api/v1/tasks") };
+            let body = json!({"input_data": format!("not stored {number}")});
+            let node = &node;
+            async move { node.try_ask(method.clone(), path, (method == Method::POST).then_some(&body)).await }
+        };
+        for answer in futures_util::future::join_all((0..12).map(ask)).await {
+            let answer = answer.expect("it answers");
+            assert_eq!((answer.status, &answer.body["code"]), (503, &json!("database_unavailable")), "{answer:?}");
+            assert!(answer.retry_after.is_some(), "{answer:?}");
+        }
+    }
+    // A service that starts now waits.
+    let mut other = TestNode::begin(stage.serve(&[]), &stage.servers.database_url);
+    until("it waits", SOON, async || other.log().contains("waiting for PostgreSQL").then_some(())).await;
+    stage.servers.postgres().start_again().await.expect("it comes back");
+    let back_at = Instant::now();
+    other.until_it_listens().await;
+    println!("a start goes on {:?} after PostgreSQL is back", back_at.elapsed());
+    stage.until_all_completed(20, SOON).await;
+    stage.assert_calls(20, 0);
+    other.stop(SOON).await;
 }

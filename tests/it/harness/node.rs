@@ -10,6 +10,7 @@ use std::{fs, panic, thread};
 use automagik_spark::dev::Signal;
 use futures_util::StreamExt;
 use reqwest::Method;
+use reqwest::header::RETRY_AFTER;
 use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
 
@@ -37,6 +38,7 @@ pub(crate) struct TestNode {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -66,20 +68,29 @@ pub(crate) fn spawn(mut command: Command) -> (Child, Arc<Mutex<Vec<String>>>) {
 impl TestNode {
     /// Starts a service and waits until it listens.
     pub(crate) async fn launch(command: Command, database_url: &str) -> Self {
+        let mut node = Self::begin(command, database_url);
+        node.until_it_listens().await;
+        node
+    }
+
+    /// Starts a service that may have to wait for something.
+    pub(crate) fn begin(command: Command, database_url: &str) -> Self {
         let (process, log) = spawn(command);
         let http = http_client();
-        let mut node = Self { process, status: None, log, http, url: String::new(), database_url: database_url.into() };
-        node.url = until("the service listens", SOON, async || {
-            if let Some(status) = node.process.try_wait().expect("ours") {
-                panic!("the service ended ({status}):\n{}", node.log());
+        Self { process, status: None, log, http, url: String::new(), database_url: database_url.into() }
+    }
+
+    pub(crate) async fn until_it_listens(&mut self) {
+        self.url = until("the service listens", SOON, async || {
+            if let Some(status) = self.process.try_wait().expect("ours") {
+                panic!("the service ended ({status}):\n{}", self.log());
             }
-            node.log().lines().find_map(|line| {
+            self.log().lines().find_map(|line| {
                 let address = line.split_once("listening on ")?.1;
                 Some(address.split(' ').next()?.to_owned())
             })
         })
         .await;
-        node
     }
 
     /// Where it listens.
@@ -112,8 +123,9 @@ impl TestNode {
         }
         let response = request.send().await?;
         let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| Some(value.to_str().ok()?.to_owned()));
         let text = response.text().await?;
-        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+        Ok(Answer { status, retry_after, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
     }
 
     /// Opens an event stream.

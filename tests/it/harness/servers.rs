@@ -79,11 +79,20 @@ impl TestServers {
 
     /// A PostgreSQL of the test's own, to be stopped, frozen or killed.
     pub(crate) async fn with_own_postgres() -> Self {
+        Self::own_postgres(is_behind_pgbouncer()).await
+    }
+
+    /// The same, and the services reach it through a PgBouncer in transaction mode, which stays.
+    pub(crate) async fn with_own_postgres_behind_pgbouncer() -> Self {
+        Self::own_postgres(true).await
+    }
+
+    async fn own_postgres(is_behind_pgbouncer: bool) -> Self {
         let shared = shared().await;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = shared.root.dir(number);
         let postgres = start_postgres(&dir.join("postgres"), &shared.root).await;
-        let bouncer = wished_bouncer(&dir, &postgres).await;
+        let bouncer = if is_behind_pgbouncer { Some(start_bouncer(&dir, &postgres).await) } else { None };
         let database = "spark".to_owned();
         migrated_database(&postgres, &database).await;
         let mut servers = Self::assemble(&postgres, bouncer.as_deref(), database, dir).await;
@@ -161,7 +170,7 @@ async fn shared() -> &'static Shared {
         let root = ProcessRoot::new();
         let postgres = start_postgres(&root.path.join("postgres"), &root).await;
         migrated_database(&postgres, TEMPLATE).await;
-        let bouncer = wished_bouncer(&root.path, &postgres).await;
+        let bouncer = if is_behind_pgbouncer() { Some(start_bouncer(&root.path, &postgres).await) } else { None };
         Shared { postgres, bouncer, root }
     };
     SHARED.get_or_init(|| Box::pin(start)).await
@@ -202,10 +211,6 @@ async fn start_postgres(dir: &Path, root: &ProcessRoot) -> PrivatePostgres {
 /// Whether whoever runs the tests wants all of them to pass through PgBouncer.
 pub(crate) fn is_behind_pgbouncer() -> bool {
     std::env::var_os("SPARK_IT_PGBOUNCER").is_some_and(|value| value == "1")
-}
-
-async fn wished_bouncer(dir: &Path, postgres: &PrivatePostgres) -> Option<Box<PrivatePgBouncer>> {
-    if is_behind_pgbouncer() { Some(start_bouncer(dir, postgres).await) } else { None }
 }
 
 async fn start_bouncer(dir: &Path, postgres: &PrivatePostgres) -> Box<PrivatePgBouncer> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::among_others;
 use crate::harness::node::{SOON, spawn};
+use crate::harness::proxy::{Proxy, Traffic};
 use crate::harness::stage::Stage;
 use crate::harness::until;
 
@@ -67,4 +68,19 @@ async fn a_taken_port_is_named() {
     assert_ne!(code, 0, "{log}");
     assert!(log.contains(&format!("can't listen on {address}")) && log.contains("--port"), "{log}");
     assert_eq!(stage.count("SELECT count(*) FROM nodes").await, 0, "it never was a node");
+}
+
+/// What broke: a heartbeat has a quarter of the lease to get its connection. Through a PgBouncer on a busy machine the first
+/// one did not, and the service ended.
+#[tokio::test]
+async fn a_connection_that_takes_longer_than_a_heartbeat_may_only_delays_the_start() {
+    let _machine = among_others().await;
+    let stage = Stage::new(Duration::ZERO).await;
+    let cable = Proxy::start(stage.servers.service_port());
+    // Two round trips to connect, one for a statement.
+    cable.set(Traffic::Delay(Duration::from_millis(150)));
+    let url = cable.url(&stage.servers.service_url);
+    let node = stage.node(&[("database.url", &url), ("node.lease_s", "2"), ("node.heartbeat_s", "0.5")]).await;
+    assert!(node.log().contains("waiting for PostgreSQL"), "{}", node.log());
+    assert_eq!(stage.count("SELECT count(*) FROM nodes WHERE lease_until > now()").await, 1);
 }
