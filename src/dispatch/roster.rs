@@ -27,6 +27,8 @@ pub struct PoolView {
     pub threads: usize,
     /// Executors, and slots of each, that the configuration gives it.
     pub configured: (usize, usize),
+    /// Resident memory above which a child of it is replaced, in KB (1024 bytes).
+    pub max_memory_per_child_kb: u64,
     /// Whether its children crash too often.
     pub failed: bool,
     /// Its executors, in the order of their start.

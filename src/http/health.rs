@@ -248,6 +248,7 @@ mod tests {
             workers: 1,
             threads: 1,
             configured: (1, 1),
+            max_memory_per_child_kb: 200_000,
             failed,
             executors: vec![executor],
         }

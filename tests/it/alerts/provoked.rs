@@ -1,6 +1,8 @@
 //! Alerts against the real thing: Prometheus scrapes a service while its conditions are brought about one by one, each
 //! until its alert fires, and ended until it is gone. Takes minutes: `make test-alerts`.
 
+mod hidden;
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,15 +16,6 @@ use super::read;
 use crate::harness::node::{SOON, TestNode};
 use crate::harness::stage::{Stage, connect};
 
-/// What can't be brought about in minutes, or on any machine; each is tried on made-up series in alerts_test.yml.
-const MADE_UP_ONLY: &[(&str, &str)] = &[
-    ("WorkerCpuHigh", "a worker waits for the network; a busy machine gives it no whole processor"),
-    ("WorkerCpuCritical", "the same"),
-    ("MachineCpuHigh", "the machine is not ours alone"),
-    ("BeatSilent", "beat would have to hang while the API answers; nothing makes it"),
-    ("FiguresStale", "takes five minutes by itself"),
-];
-
 struct Scene {
     stage: Stage,
     port: u16,
@@ -33,7 +26,12 @@ struct Scene {
 async fn serve(stage: &Stage, port: u16, settings: &[(&str, &str)]) -> TestNode {
     let given = stage.serve(settings);
     let mut command = Command::new(given.get_program());
-    command.env_clear().current_dir(stage.directory()).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .env_clear()
+        .env("SPARK_FAULTS", hidden::faults(stage))
+        .current_dir(stage.directory())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     command.envs(given.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut arguments = given.get_args();
     while let Some(argument) = arguments.next() {
@@ -83,21 +81,24 @@ async fn alerts_fire_and_resolve_on_a_real_service() {
     let first = node.run(&workflow, &json!({"input_data": "good morning"})).await;
     node.until_task_is(&first, "completed").await;
 
+    // It takes five minutes by itself, and so goes on beside all that does not need Redis's figures.
+    let denied = hidden::deny_figures(&scene, &node).await;
     queues(&mut scene, &node, &workflow).await;
     tasks(&mut scene, &node, &workflow).await;
     workers(&mut scene, &node).await;
+    hidden::processors(&mut scene, &node, &workflow).await;
+    hidden::allow_figures(&mut scene, denied).await;
     redis_server(&mut scene).await;
     postgres(&mut scene, &node).await;
     let node = service(&mut scene, node).await;
+    let node = hidden::beat(&mut scene, node, &workflow).await;
 
     let rules = read("config/alerts.yml");
     let rules: Vec<&str> = rules.split("- alert: ").skip(1).filter_map(|rule| rule.lines().next()).collect();
-    for name in &rules {
-        let is_made_up = MADE_UP_ONLY.iter().any(|(other, _)| other == name);
-        assert_ne!(is_made_up, scene.prometheus.provoked.contains_key(*name), "{name} is tried in one way");
-    }
-    println!("{} of {} alerts were provoked, the others:", scene.prometheus.provoked.len(), rules.len());
-    MADE_UP_ONLY.iter().for_each(|(name, why)| println!("  {name}: {why}"));
+    let provoked = &scene.prometheus.provoked;
+    let missing: Vec<_> = rules.iter().filter(|name| !provoked.contains_key(**name)).collect();
+    assert!(missing.is_empty(), "{missing:?} were not tried; MachineCpuHigh needs a machine that others leave alone");
+    println!("{} of {} alerts fired and went", provoked.len(), rules.len());
     node.until_idle().await;
 }
 
