@@ -89,7 +89,7 @@ impl Dispatch {
 /// The memory of a pool's fullest child, as a share of its ceiling.
 fn fullest(pool: &PoolView) -> Option<f64> {
     let rss_kb = pool.executors.iter().filter_map(|executor| executor.rss_kb).max()?;
-    Some(rss_kb as f64 / pool.max_memory_per_child_kb.max(1) as f64)
+    Some(rss_kb as f64 / pool.recycle.max_memory_per_child_kb.max(1) as f64)
 }
 
 fn source((name, circuit): &(String, Circuit)) -> SourceAway {

@@ -76,7 +76,7 @@ impl Supervisor {
             workers,
             threads,
             configured: self.configured,
-            max_memory_per_child_kb: self.shape.limits.recycle.max_memory_per_child_kb,
+            recycle: self.shape.limits.recycle,
             failed,
             executors,
         }

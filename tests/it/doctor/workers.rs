@@ -64,20 +64,21 @@ async fn a_child_that_passes_its_ceiling_is_put_down_to_memory_that_grows() {
     let base = largest(&node).await;
     node.stop(SOON).await;
 
-    let ceiling = (base * 5 / 4).max(20_000).to_string();
+    let ceiling = (base * 3 / 2).max(20_000).to_string();
     let node = with_one_child(&stage, &[("worker.max_memory_per_child_kb", &ceiling)]).await;
     until_well(&node, "worker_memory").await;
     until_well(&node, "worker_recycles").await;
     assert_well(&stage, &node).await;
-    // A large input that is held while its attempt runs; one more until the child is too large and is being replaced.
-    let input = format!("sleep:120.{}", "0".repeat(1_000_000));
+    // A large input that is held while its attempt runs; one more until the child is too large and is being replaced. The
+    // last may be given to the new one already, which has room for it.
+    let input = format!("sleep:120.{}", "0".repeat(2_000_000));
     let mut held = Vec::new();
     let replaced = async || {
         let found = finding(&node, "worker_recycles").await;
         (found["level"] == "warning").then_some(())
     };
     let is_replaced = loop {
-        assert!(held.len() < 8, "eight inputs of a megabyte are more than a quarter of {base} KB");
+        assert!(held.len() < 8, "eight inputs of two megabytes are more than half of {base} KB");
         held.push(node.run(&workflow, &json!(input)).await);
         node.until_task_is(held.last().expect("one"), "running").await;
         let soon = tokio::time::timeout(Duration::from_millis(500), until("it is replaced", SOON, replaced));
