@@ -120,7 +120,13 @@ async fn tasks(scene: &mut Scene, node: &TestNode, workflow: &str) {
     let fail = async || drop(node.run(workflow, &json!({"input_data": "fail:on purpose", "max_retries": 0})).await);
     scene.prometheus.provoke(&["TaskFailureRateHigh", "TaskFailureRateCritical"], fail, nothing).await;
 
-    let reset = async || drop(node.run(workflow, &json!({"input_data": "reset", "max_retries": 0})).await);
+    // With answers in between: a source that never answers is left alone.
+    let reset = async || {
+        let broken = node.run(workflow, &json!({"input_data": "reset", "max_retries": 0})).await;
+        node.until_task_is(&broken, "failed").await;
+        let answered = node.run(workflow, &json!({"input_data": "good morning"})).await;
+        node.until_task_is(&answered, "completed").await;
+    };
     scene.prometheus.provoke(&["OutcomeUnknown"], reset, nothing).await;
 
     // It runs for eleven minutes, as far as the database knows.
@@ -132,14 +138,22 @@ async fn tasks(scene: &mut Scene, node: &TestNode, workflow: &str) {
     scene.prometheus.provoke(&["TaskExecutionSlow", "TaskExecutionCritical"], nothing, cancel).await;
 
     let other = simulate::start(SimulateOptions::default()).expect("a source");
+    let address = other.url().trim_start_matches("http://").parse().expect("an address");
     let source = json!({"source_type": "langflow", "url": other.url(), "api_key": "any", "name": "going away"});
-    node.post("/api/v1/sources", &source).await;
+    let id = node.post("/api/v1/sources", &source).await["id"].as_str().expect("an id").to_owned();
     let synced = node.post(&format!("/api/v1/workflows/sync/{FLOW_ID}"), &json!({"source_url": other.url()})).await;
     let other_workflow = synced["id"].as_str().expect("an id").to_owned();
-    drop(other);
+    other.stop().await;
     let call = async || drop(node.run(&other_workflow, &json!({"input_data": "anyone?", "max_retries": 0})).await);
-    scene.prometheus.provoke(&["SourceDown"], call, nothing).await;
+    let mut back = None;
+    let mend = async || {
+        let options = SimulateOptions { bind: address, ..Default::default() };
+        back = Some(simulate::start(options).expect("its port is free"));
+        node.act(&format!("sources/{id}/resume")).await;
+    };
+    scene.prometheus.provoke(&["SourceDown"], call, mend).await;
     node.until_idle().await;
+    drop(back);
 }
 
 async fn workers(scene: &mut Scene, node: &TestNode) {
