@@ -2,8 +2,12 @@
 //! a point is an empty function there.
 //!
 //! A test sets the environment variable `SPARK_FAULTS` to a directory. Nothing happens until it makes a file in there
-//! that is named after a point and says what to do, `kill` or `hang`. Whichever process passes the point first, service
-//! or child, removes the file and does so: each file strikes once, and that it is gone proves that it did.
+//! that is named after a point and says what to do: `kill`, `hang`, or `burn SECONDS`, which uses all the processor time
+//! that there is. Whichever process passes the point first, service or child, removes the file and does so: each file
+//! strikes once, and that it is gone proves that it did.
+
+#[cfg(debug_assertions)]
+use std::time::{Duration, Instant};
 
 /// A point that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +104,9 @@ pub fn pass(point: Point) {
         return;
     }
     log::warn!("a test has planned a fault here: {how} at {}", point.name());
+    if let Some(seconds) = how.strip_prefix("burn ") {
+        return burn(seconds.trim().parse().map_or(Duration::ZERO, Duration::from_secs));
+    }
     match how.trim() {
         "kill" => {
             // If the system refuses, the test will miss the death.
@@ -109,6 +116,19 @@ pub fn pass(point: Point) {
             std::thread::park();
         },
     }
+}
+
+/// Keeps several times as many threads busy as there are processors: others that are busy don't keep this process from
+/// having more than one.
+#[cfg(debug_assertions)]
+fn burn(time: Duration) {
+    let threads = 4 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let end = Instant::now() + time;
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| while Instant::now() < end {});
+        }
+    });
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use super::Dispatch;
 use super::figures::Measured;
 use super::roster::PoolView;
 use crate::domain::attempt::AttemptStatus;
+use crate::domain::circuit::Circuit;
 use crate::domain::clock;
-use crate::domain::diagnosis::{Figures, QueueFigures, Recent, RedisMemory};
+use crate::domain::diagnosis::{Figures, QueueFigures, Recent, RedisMemory, SourceAway};
 use crate::domain::histogram::Observed;
 use crate::store::queue::QueueRecord;
 
@@ -27,6 +28,7 @@ impl Dispatch {
         let queues = fresh(figures.queues(), now);
         let redis = fresh(figures.redis(), now);
         let process = fresh(figures.process(), now);
+        let away = fresh(figures.sources_away(), now);
         let cpu = pools.iter().flat_map(|pool| &pool.executors).filter_map(|executor| executor.cpu_percent);
         Figures {
             database_up: self.health().database_ok(),
@@ -36,17 +38,20 @@ impl Dispatch {
             recent: self.counted().since(&figures.counted_before()),
             child_cpu: cpu.map(|percent| f64::from(percent) / 100.0).reduce(f64::max),
             machine_cpu: process.map(|measured| measured.value.machine_cpu),
+            child_memory: pools.iter().filter_map(fullest).reduce(f64::max),
             replaced_for_memory: self.replaced(now, &["max_memory", "memory_wall"]),
             killed_for_memory: self.replaced(now, &["memory_wall"]),
             connections: server.as_ref().map(|looked| (looked.value.connections, looked.value.max_connections)),
             pool: (pool.in_use.into(), pool.max.into()),
             pool_waiting: pool.waiting,
-            query_s: figures.queries().mean.map(|mean| mean.as_secs_f64()),
+            queries: self.store().query_times().since(&figures.queries_before()),
+            oldest_query_s: self.store().oldest_query().unwrap_or_default().as_secs_f64(),
             redis: redis.map(|measured| RedisMemory {
                 used_bytes: measured.value.used_bytes,
                 limit_bytes: measured.value.max_bytes.unwrap_or(redis_memory_bytes),
                 policy: measured.value.policy.clone(),
             }),
+            sources_away: away.map(|looked| looked.value.iter().map(source).collect()),
             overdue_s: server.map(|looked| looked.value.due_since.map_or(0.0, |due| age(due, looked.at))),
         }
     }
@@ -81,6 +86,17 @@ impl Dispatch {
     }
 }
 
+/// The memory of a pool's fullest child, as a share of its ceiling.
+fn fullest(pool: &PoolView) -> Option<f64> {
+    let rss_kb = pool.executors.iter().filter_map(|executor| executor.rss_kb).max()?;
+    Some(rss_kb as f64 / pool.recycle.max_memory_per_child_kb.max(1) as f64)
+}
+
+fn source((name, circuit): &(String, Circuit)) -> SourceAway {
+    let reason = circuit.reason.clone().unwrap_or_default();
+    SourceAway { name: name.clone(), times: circuit.openings, reason }
+}
+
 fn queue(record: &QueueRecord, pools: &[PoolView], at: DateTime<Utc>) -> QueueFigures {
     let serve = || pools.iter().filter(|pool| pool.queues.iter().any(|queue| queue.as_str() == record.name));
     let slots: usize = serve().map(|pool| pool.workers * pool.threads).sum();
@@ -88,6 +104,7 @@ fn queue(record: &QueueRecord, pools: &[PoolView], at: DateTime<Utc>) -> QueueFi
     QueueFigures {
         name: record.name.clone(),
         waiting: u64::try_from(record.depth).unwrap_or(0),
+        parked: u64::try_from(record.parked).unwrap_or(0),
         oldest_wait_s: record.oldest_pending_at.map_or(0.0, |since| age(since, at)),
         oldest_run_s: record.oldest_started_at.map_or(0.0, |since| age(since, at)),
         paused: record.paused_at.is_some(),

@@ -6,7 +6,8 @@
 //! | [`Figures::redis`] | bytes, counts | 5 s |
 //! | [`Figures::server`] (PostgreSQL, nodes, due schedules) | counts, times | 5 s, less often where it takes long |
 //! | [`Figures::queues`] | tasks, times | like `server` |
-//! | [`Figures::queries`] (what PostgreSQL took in the last minute) | seconds | like `server` |
+//! | [`Figures::sources_away`] | circuits | like `server` |
+//! | [`Figures::queries_before`] (what PostgreSQL took until a minute ago) | seconds | like `server` |
 //! | [`Figures::counted_before`] (what was counted until five minutes ago) | counts | like `server` |
 //! | [`Figures::process`] | seconds, bytes, counts | `monitor.sample_ms` |
 //!
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::Dispatch;
+use crate::domain::circuit::Circuit;
 use crate::domain::clock;
 use crate::domain::diagnosis::Recent;
 use crate::domain::histogram::Observed;
@@ -29,10 +31,12 @@ use crate::store;
 use crate::store::figures::ServerFigures;
 use crate::store::queue::QueueRecord;
 
-/// What [`Figures::queries`] looks back on.
+/// What [`Figures::queries_before`] looks back on.
 const QUERIES_WINDOW: Duration = Duration::from_secs(60);
 /// What [`Figures::counted_before`] looks back on.
 const COUNTS_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// Most sources that are looked at of those that are left alone.
+const MOST_SOURCES: i64 = 1_000;
 
 /// A figure, and when it was right.
 #[derive(Debug)]
@@ -60,25 +64,13 @@ pub struct ProcessFigures {
     pub machine_cpu: f64,
 }
 
-/// What PostgreSQL took for its part within the last minute, as this node saw it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct QueryFigures {
-    /// Calls: one statement each, or the few of a transaction.
-    pub count: u64,
-    /// Their mean; nothing where there were none.
-    pub mean: Option<Duration>,
-    /// How many took more than 100 ms.
-    pub over_100_ms: u64,
-    /// How many took more than 500 ms.
-    pub over_500_ms: u64,
-}
-
 /// The figures.
 #[derive(Debug, Default)]
 pub struct Figures {
     redis: Kept<RedisFigures>,
     server: Kept<ServerFigures>,
     queues: Kept<Vec<QueueRecord>>,
+    sources_away: Kept<Vec<(String, Circuit)>>,
     process: Kept<ProcessFigures>,
     /// Looks at the histogram of query times, the oldest first.
     queries: Looks<Observed>,
@@ -108,10 +100,9 @@ impl<T: Clone> Looks<T> {
         looks.push_back((now, value));
     }
 
-    /// The first and the last of them.
-    fn ends(&self) -> Option<(T, T)> {
+    fn first(&self) -> Option<T> {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.front().zip(looks.back()).map(|((_, first), (_, last))| (first.clone(), last.clone()))
+        looks.front().map(|(_, first)| first.clone())
     }
 }
 
@@ -157,16 +148,14 @@ impl Figures {
         self.process.get()
     }
 
-    /// What PostgreSQL took for its part within the last minute.
-    pub fn queries(&self) -> QueryFigures {
-        let Some((first, last)) = self.queries.ends() else { return QueryFigures::default() };
-        let recent = last.since(&first);
-        QueryFigures {
-            count: recent.count(),
-            mean: recent.mean(),
-            over_100_ms: recent.longer_than(0.1),
-            over_500_ms: recent.longer_than(0.5),
-        }
+    /// What PostgreSQL took for its part until some minute ago, or until the first look of this node.
+    pub fn queries_before(&self) -> Observed {
+        self.queries.first().unwrap_or_default()
+    }
+
+    /// Sources that are left alone, by name; the worst first.
+    pub fn sources_away(&self) -> Option<Arc<Measured<Vec<(String, Circuit)>>>> {
+        self.sources_away.get()
     }
 
     /// Notes what the monitor sampled.
@@ -176,7 +165,7 @@ impl Figures {
 
     /// What was counted until some five minutes ago, or until the first look of this node.
     pub fn counted_before(&self) -> Recent {
-        self.counts.ends().map(|(first, _)| first).unwrap_or_default()
+        self.counts.first().unwrap_or_default()
     }
 
     fn look_at_queries(&self, now: Instant, times: Observed) {
@@ -204,6 +193,7 @@ impl Dispatch {
         self.figures().counts.add(now, COUNTS_WINDOW, self.counted());
         self.figures().server.set(self.store().server_figures().await?);
         self.figures().queues.set(self.store().queues().await?);
+        self.figures().sources_away.set(self.store().sources_away(MOST_SOURCES).await?);
         Ok(())
     }
 }
@@ -214,21 +204,16 @@ mod tests {
     use crate::domain::histogram::Histogram;
 
     #[test]
-    fn queries_are_those_of_the_last_minute() {
+    fn a_look_back_ends_a_minute_ago() {
         let (figures, histogram) = (Figures::default(), Histogram::new(&[0.1, 0.5]));
-        assert_eq!(figures.queries(), QueryFigures::default());
+        assert_eq!(figures.queries_before(), Observed::default());
         let start = Instant::now();
-        let look_after = |seconds: u64, took_ms: u64| {
-            histogram.observe(Duration::from_millis(took_ms));
+        let look_after = |seconds: u64| {
+            histogram.observe(Duration::from_millis(200));
             figures.look_at_queries(start + Duration::from_secs(seconds), histogram.read());
+            figures.queries_before().count()
         };
-        look_after(0, 9_000);
-        look_after(5, 200);
-        look_after(30, 600);
-        let all = figures.queries();
-        assert_eq!((all.count, all.mean, all.over_100_ms), (2, Some(Duration::from_millis(400)), 2));
-        look_after(70, 10);
-        let recent = figures.queries();
-        assert_eq!((recent.count, recent.over_500_ms), (2, 1), "from the look at 5 s on");
+        assert_eq!([0, 5, 30, 59].map(look_after), [1, 1, 1, 1]);
+        assert_eq!([65, 70, 95, 500].map(look_after), [2, 2, 3, 7], "the youngest look that is a minute old");
     }
 }

@@ -7,6 +7,8 @@ mod tests;
 
 pub use limits::Limits;
 
+use super::histogram::Observed;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -39,6 +41,8 @@ pub struct QueueFigures {
     pub name: String,
     /// Tasks that may start and wait.
     pub waiting: u64,
+    /// Those of them that wait at a limit, or because their source is left alone.
+    pub parked: u64,
     /// How long the oldest of them has waited, in seconds.
     pub oldest_wait_s: f64,
     /// How long the oldest task that runs has run, in seconds.
@@ -97,6 +101,17 @@ pub struct RedisMemory {
     pub policy: String,
 }
 
+/// A source that is left alone because it did not answer, or asked for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceAway {
+    /// Its name, or its url where it has none.
+    pub name: String,
+    /// How often it was found so in a row: first by attempts, then by the one that is sent after each wait.
+    pub times: u32,
+    /// What it was that was found.
+    pub reason: String,
+}
+
 /// The figures of a moment. What is None was not measured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -112,6 +127,8 @@ pub struct Figures {
     pub child_cpu: Option<f64>,
     /// How busy all processors of the machine are, from 0 to 1.
     pub machine_cpu: Option<f64>,
+    /// Memory of the fullest child, as a share of its ceiling (`max_memory_per_child_kb`).
+    pub child_memory: Option<f64>,
     /// Children that were replaced for their memory within the last minutes, those that were killed included.
     pub replaced_for_memory: u64,
     /// Children that were killed for their memory within the last minutes.
@@ -122,10 +139,14 @@ pub struct Figures {
     pub pool: (u64, u64),
     /// Calls that wait for one of them.
     pub pool_waiting: u64,
-    /// What a call of PostgreSQL took within the last minute, in seconds.
-    pub query_s: Option<f64>,
+    /// What calls of PostgreSQL took that ended within the last minute or so.
+    pub queries: Observed,
+    /// How long the oldest call of PostgreSQL has taken that has not ended, in seconds.
+    pub oldest_query_s: f64,
     /// Redis.
     pub redis: Option<RedisMemory>,
+    /// Sources that are left alone.
+    pub sources_away: Option<Vec<SourceAway>>,
     /// How long a schedule is overdue, in seconds.
     pub overdue_s: Option<f64>,
 }

@@ -56,10 +56,20 @@ impl Observed {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
 
-    /// The mean of the observations; nothing where there are none.
-    pub fn mean(&self) -> Option<Duration> {
-        let count = self.count();
-        (count > 0).then(|| self.sum.div_f64(count as f64))
+    /// The longest, in seconds, if so many that were longer are left aside; nothing where there are no more. As far as the
+    /// buckets tell: it lies in the right one, and of what is longer than the last bound nothing but that is known.
+    pub fn longest_but(&self, left_aside: u64) -> Option<f64> {
+        let mut longer = 0;
+        for (at, (upper, count)) in self.buckets.iter().enumerate().rev() {
+            if longer + count > left_aside {
+                let lower =
+                    at.checked_sub(1).and_then(|below| self.buckets.get(below)).map_or(0.0, |(bound, _)| *bound);
+                let part = 1.0 - (left_aside - longer) as f64 / *count as f64;
+                return Some(if upper.is_finite() { lower + (upper - lower) * part } else { lower });
+            }
+            longer += count;
+        }
+        None
     }
 
     /// How many took longer than one of the bounds, in seconds.
@@ -98,15 +108,27 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_is_of_what_was_added_since() {
+    fn what_was_added_since_is_what_differs() {
         let histogram = Histogram::new(&[0.1]);
-        assert_eq!(histogram.read().mean(), None);
         histogram.observe(MS(10));
         let earlier = histogram.read();
         histogram.observe(MS(200));
         histogram.observe(MS(400));
         let since = histogram.read().since(&earlier);
-        assert_eq!((since.mean(), since.longer_than(0.1)), (Some(MS(300)), 2));
+        assert_eq!((since.sum, since.count(), since.longer_than(0.1)), (MS(600), 2, 2));
         assert_eq!(histogram.read().since(&Observed::default()), histogram.read());
+    }
+
+    #[test]
+    fn the_longest_but_some_lies_in_its_bucket() {
+        let histogram = Histogram::new(&[0.1, 0.5, 1.0]);
+        assert_eq!(histogram.read().longest_but(0), None);
+        for took in [1, 2, 3, 4, 200, 300, 700, 9_000].map(MS) {
+            histogram.observe(took);
+        }
+        let observed = histogram.read();
+        let in_ms = |aside| (observed.longest_but(aside).expect("there are more") * 1000.0).round();
+        assert_eq!([0, 1, 2, 3, 4, 7].map(in_ms), [1000.0, 1000.0, 500.0, 300.0, 100.0, 25.0]);
+        assert_eq!(observed.longest_but(8), None);
     }
 }

@@ -32,7 +32,7 @@ pub struct Finding {
     level: &'static str,
     /// The figure; none where it was not measured.
     figure: Option<f64>,
-    /// What figure and thresholds count: `servers`, `tasks`, `s`, `ms`, `percent` or `children`.
+    /// What figure and thresholds count: `servers`, `tasks`, `s`, `ms`, `percent`, `times` or `children`.
     unit: &'static str,
     /// Above this it is a warning.
     warning_above: f64,

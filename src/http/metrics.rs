@@ -70,6 +70,7 @@ fn registry(state: &ApiState) -> Registry {
     health::hot_path(ours, dispatch);
     queues::all(ours, dispatch, now);
     attempts::all(ours, dispatch);
+    attempts::sources(ours, dispatch, now);
     attempts::schedules(ours, dispatch, now);
     pools::all(ours, dispatch);
     servers::database(ours, dispatch, now);

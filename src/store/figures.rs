@@ -1,5 +1,7 @@
 //! How PostgreSQL and the pool of connections are doing.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
@@ -93,6 +95,11 @@ impl Store {
     /// a connection. No IO.
     pub fn query_times(&self) -> Observed {
         self.query_times.read()
+    }
+
+    /// How long the oldest call has taken that has not ended; nothing where none is under way. No IO.
+    pub fn oldest_query(&self) -> Option<Duration> {
+        self.under_way.oldest().map(|began| began.elapsed())
     }
 
     /// What PostgreSQL says of itself, in one round trip.

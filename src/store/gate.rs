@@ -136,6 +136,22 @@ impl Store {
         .await
     }
 
+    /// Sources that are left alone, with their names and circuits; no more than so many, those first that were found away
+    /// most often.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn sources_away(&self, most: i64) -> Result<Vec<(String, Circuit)>, Error> {
+        self.run(move |connection| async move {
+            let sql = "SELECT coalesce(s.name, s.url) AS name, g.circuit, g.failures, g.openings, g.until, g.reason
+                FROM gates g JOIN workflow_sources s ON s.id = g.id
+                WHERE g.circuit <> 'closed' ORDER BY g.openings DESC, name LIMIT $1";
+            let rows = connection.query_typed(sql, &[(&most, Type::INT8)]).await?;
+            rows.iter().map(|row| Ok((row.try_get("name")?, read_circuit(row)?))).collect()
+        })
+        .await
+    }
+
     /// Sources whose last attempt failed, or whose circuit is not closed.
     ///
     /// # Errors

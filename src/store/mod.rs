@@ -43,6 +43,7 @@ pub mod task_event;
 pub mod task_filter;
 pub mod task_log;
 pub mod task_read;
+mod under_way;
 pub mod vault;
 pub mod watch;
 pub mod workflow;
@@ -79,6 +80,7 @@ pub struct Store {
     reach: reach::Reach,
     max_connections: u32,
     query_times: Arc<Histogram>,
+    under_way: under_way::UnderWay,
     vault: Vault,
     runtime: Handle,
 }
@@ -102,6 +104,7 @@ impl Store {
             reach: reach::Reach::default(),
             max_connections: options.max_size,
             query_times: Arc::new(Histogram::new(figures::QUERY_BOUNDS)),
+            under_way: under_way::UnderWay::default(),
             vault,
             runtime,
         })
@@ -133,12 +136,14 @@ impl Store {
         Fut: Future<Output = Result<T, Error>> + Send,
     {
         let (pool, reach, times) = (self.pool.clone(), self.reach.clone(), self.query_times.clone());
+        let under_way = self.under_way.clone();
         let task = self.runtime.spawn(async move {
             let connection = tokio::select! {
                 connection = pool::get(&pool, limits.connection) => connection?,
                 () = reach.away_for(CONNECTION_PATIENCE) => return Err(Error::Away),
             };
             let (line, began) = (connection.line(), Instant::now());
+            let _call = under_way.begin(began);
             // Pinned outside of the choice: its connection must not be given back before it is spoiled.
             let mut work = std::pin::pin!(work(connection));
             tokio::select! {
@@ -149,7 +154,8 @@ impl Store {
                     }
                     return done;
                 }
-                () = sleep_until(began + limits.statement) => {}
+                // It took all of its time, and the server may not have noticed.
+                () = sleep_until(began + limits.statement) => times.observe(began.elapsed()),
                 () = reach.away_for(STATEMENT_PATIENCE) => {}
             }
             line.spoil();

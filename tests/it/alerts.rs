@@ -107,10 +107,6 @@ async fn loaded(stage: &Stage) -> TestNode {
 }
 
 impl TestNode {
-    async fn act(&self, what: &str) {
-        self.post(&format!("/api/v1/{what}"), &json!({})).await;
-    }
-
     async fn scrape(&self) -> String {
         self.get("/metrics").await.as_str().expect("text").to_owned()
     }

@@ -4,23 +4,43 @@ use super::{Figures, Finding, Level, Limits, QueueFigures};
 
 /// Below so many, a share of them says nothing.
 const LEAST_FOR_A_SHARE: u64 = 5;
+/// One call of PostgreSQL in so many may be slow.
+const QUERIES_FOR_A_SLOW_ONE: u64 = 100;
+/// A call of PostgreSQL that has taken so long counts by itself before it ends, in seconds. None of ours is meant to.
+const STUCK_S: f64 = 5.0;
 
 const UP: Limits = Limits::new(0.0, 0.0, "servers");
 const DEPTH: Limits = Limits::new(100.0, 500.0, "tasks");
 const WAIT: Limits = Limits::new(10.0, 300.0, "s");
 const FAILURES: Limits = Limits::new(5.0, 20.0, "percent");
 const CPU: Limits = Limits::new(80.0, 95.0, "percent");
-const MEMORY: Limits = Limits::new(0.0, 5.0, "children");
+const MEMORY: Limits = Limits::new(90.0, 150.0, "percent");
+const RECYCLES: Limits = Limits::new(0.0, 5.0, "children");
 const CONNECTIONS: Limits = Limits::new(70.0, 90.0, "percent");
 const QUERY: Limits = Limits::new(100.0, 500.0, "ms");
+const AWAY: Limits = Limits::new(0.0, 1.0, "times");
 const REDIS: Limits = Limits::new(70.0, 90.0, "percent");
 const RUN: Limits = Limits::new(300.0, 600.0, "s");
 const TIMEOUTS: Limits = Limits::new(5.0, 20.0, "percent");
 const OVERDUE: Limits = Limits::new(60.0, 300.0, "s");
 
 /// Every check, in the order in which they are shown.
-pub(super) const ALL: &[fn(&Figures) -> Finding] =
-    &[servers, queue_depth, waiting, failures, cpu, memory, connections, queries, redis, run_time, timeouts, schedules];
+pub(super) const ALL: &[fn(&Figures) -> Finding] = &[
+    servers,
+    queue_depth,
+    waiting,
+    failures,
+    cpu,
+    memory,
+    recycles,
+    connections,
+    queries,
+    redis,
+    sources,
+    run_time,
+    timeouts,
+    schedules,
+];
 
 fn finding(
     check: &'static str,
@@ -87,6 +107,11 @@ fn waiting(figures: &Figures) -> Finding {
             format!("no pool of this node serves queue {name}"),
             format!("add {name} to the queues of a pool in spark.toml, or start a node that serves it"),
         )
+    } else if queue.parked > 0 && queue.parked >= queue.waiting {
+        (
+            format!("the tasks of queue {name} wait at a limit, or for a source that is left alone"),
+            "`automagik-spark sources list` shows both; raise max_concurrency or rate, or mend the source".to_owned(),
+        )
     } else if queue.free_slots == 0 {
         (
             format!("too few workers: all {} slots of queue {name} are taken", queue.slots),
@@ -124,20 +149,24 @@ fn cpu(figures: &Figures) -> Finding {
     finding("worker_cpu", CPU, figure, "Workers use much CPU", "tasks are bound by the CPU", advice)
 }
 
+const LESS_MEMORY: &str =
+    "lower max_tasks_per_child where memory grows slowly; raise max_memory_per_child_kb where answers are large";
+
+/// Above its ceiling a child is replaced, which costs nothing; at twice of it it is killed with what it runs.
 fn memory(figures: &Figures) -> Finding {
+    let cause = "memory grows with the tasks of a child, or inputs and answers are large for max_memory_per_child_kb";
+    let figure = figures.child_memory.map(|share| share * 100.0);
+    finding("worker_memory", MEMORY, figure, "Workers use much memory", cause, LESS_MEMORY)
+}
+
+fn recycles(figures: &Figures) -> Finding {
     let cause = if figures.killed_for_memory > 0 {
-        "answers need more than twice max_memory_per_child; children were killed for it"
+        "answers need more than twice max_memory_per_child_kb; children were killed for it"
     } else {
         "memory grows with the tasks of a child, or answers are large"
     };
-    finding(
-        "worker_memory",
-        MEMORY,
-        Some(figures.replaced_for_memory as f64),
-        "Workers use much memory",
-        cause,
-        "lower max_tasks_per_child where memory grows slowly; raise max_memory_per_child_kb where answers are large",
-    )
+    let figure = Some(figures.replaced_for_memory as f64);
+    finding("worker_recycles", RECYCLES, figure, "Workers are replaced for their memory", cause, LESS_MEMORY)
 }
 
 fn connections(figures: &Figures) -> Finding {
@@ -160,17 +189,40 @@ fn connections(figures: &Figures) -> Finding {
     finding("connections", CONNECTIONS, Some(of_pool.max(of_server)), "Database connections run out", cause, advice)
 }
 
+/// The slowest call of a minute, if one in a hundred is left aside: it is above a limit exactly where more than that
+/// share of the calls is.
+///
+/// That share, and not the mean: most calls are Spark's own rounds and take a millisecond, so a mean says nothing of
+/// statements that wait half a second for a lock; and a call claims, stores or answers for many tasks at once, so one in a
+/// hundred holds up a good part of the work. The alerts leave one in twenty aside, for they wake somebody and
+/// look at five minutes; who asks the doctor looks for something already. Four are left aside in any case: a checkpoint
+/// makes a few slow.
+///
+/// A call that does not end is in no such figure, so one that is stuck counts by itself.
 fn queries(figures: &Figures) -> Finding {
-    // A minute without any call was not slow.
-    let figure = if figures.database_up { Some(figures.query_s.unwrap_or(0.0) * 1000.0) } else { None };
-    finding(
-        "queries",
-        QUERY,
-        figure,
-        "Database queries are slow",
-        "connections are exhausted, something holds a lock, or tables are large",
-        "see pg_stat_activity for locks; then PgBouncer or a larger database.pool_size, and janitor.completed_days",
-    )
+    let recent = &figures.queries;
+    let left_aside = (recent.count() / QUERIES_FOR_A_SLOW_ONE).max(LEAST_FOR_A_SHARE - 1);
+    let is_stuck = figures.oldest_query_s > STUCK_S;
+    let stuck_s = if is_stuck { figures.oldest_query_s } else { 0.0 };
+    let slow_s = recent.longest_but(left_aside).unwrap_or(0.0).max(stuck_s);
+    let figure = figures.database_up.then_some(slow_s * 1000.0);
+    let (cause, advice) = if figures.pool_waiting > 0 || figures.recent.pool_timeouts > 0 {
+        (
+            "database connections are exhausted, and what has one takes long",
+            "raise database.pool_size, or put PgBouncer before PostgreSQL; see pg_stat_activity for locks",
+        )
+    } else if is_stuck {
+        (
+            "a statement is stuck: most likely somebody's transaction holds a lock",
+            "`SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity`, then pg_terminate_backend of who blocks",
+        )
+    } else {
+        (
+            "something holds locks, tables are large, or PostgreSQL has too little processor or disk",
+            "see pg_stat_activity for locks and the machine's load; then janitor.completed_days for large tables",
+        )
+    };
+    finding("queries", QUERY, figure, "Database queries are slow", cause, advice)
 }
 
 fn redis(figures: &Figures) -> Finding {
@@ -190,6 +242,25 @@ fn redis(figures: &Figures) -> Finding {
         "queues overflow, or others use this Redis",
         advice,
     )
+}
+
+/// How often a source was found away in a row. Once may be a hiccup, or a server that asked for a pause; one that the next
+/// attempt does not reach either is down.
+fn sources(figures: &Figures) -> Finding {
+    let away = figures.sources_away.as_deref();
+    let worst = away.and_then(|away| away.iter().max_by_key(|source| source.times));
+    let others = match away.map_or(0, <[_]>::len) {
+        0 | 1 => String::new(),
+        count => format!("; others that are left alone: {}", count - 1),
+    };
+    let (cause, advice) = worst.map_or_else(Default::default, |source| {
+        (
+            format!("source {} is left alone ({}){others}", source.name, source.reason),
+            format!("mend it, then `automagik-spark sources resume {}`; its tasks wait and are not lost", source.name),
+        )
+    });
+    let figure = away.map(|_| worst.map_or(0.0, |source| f64::from(source.times)));
+    finding("sources", AWAY, figure, "A source is down, or asks to be left alone", cause, advice)
 }
 
 fn run_time(figures: &Figures) -> Finding {

@@ -9,7 +9,7 @@ pub struct Limits {
     pub warning: f64,
     /// Above this it is critical.
     pub critical: f64,
-    /// What the figure counts: `tasks`, `percent`, `s`, `ms` or `children`.
+    /// What the figure counts: `servers`, `tasks`, `percent`, `s`, `ms`, `times` or `children`.
     pub unit: &'static str,
 }
 

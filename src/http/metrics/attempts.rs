@@ -1,12 +1,14 @@
 //! How long tasks wait and run on this node, and how they end; what beat makes of schedules.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 use prometheus_client::registry::Registry;
 
-use super::series::{Labels, age, counter, counters, fresh, gauge, histograms};
+use super::series::{Labels, age, counter, counters, fresh, gauge, gauges, histograms};
 use crate::dispatch::Dispatch;
+use crate::dispatch::stats::attempts::LABELS;
 use crate::dispatch::stats::by_label::ByLabel;
 use crate::domain::attempt::AttemptStatus;
 use crate::domain::histogram::{Histogram, Observed};
@@ -57,6 +59,18 @@ pub(super) fn all(registry: &mut Registry, dispatch: &Dispatch) {
 
 fn by(name: &'static str, times: &ByLabel<Histogram>) -> Vec<(Labels, Observed)> {
     times.read().into_iter().map(|(label, histogram)| (vec![(name, label)], histogram.read())).collect()
+}
+
+/// Sources that are left alone; 0 for those that this node has called and that are not.
+pub(super) fn sources(registry: &mut Registry, dispatch: &Dispatch, now: DateTime<Utc>) {
+    let measured = dispatch.figures().sources_away();
+    let Some(away) = measured.as_deref().and_then(|measured| fresh(measured, now)) else { return };
+    let called = dispatch.stats().attempts.runs.read().into_iter().map(|(source, _)| (source, 0.0));
+    let mut times: BTreeMap<String, f64> = called.collect();
+    times.extend(away.iter().take(LABELS).map(|(name, circuit)| (name.clone(), f64::from(circuit.openings))));
+    let help = "How often in a row a source was found down or asked to be left alone; 0 is called as always";
+    let times = times.into_iter().map(|(name, times)| (vec![("source", name)], times));
+    gauges(registry, "source_times_away", help, times);
 }
 
 /// How late schedules are.

@@ -14,7 +14,7 @@ use crate::harness::node::{SOON, http_client};
 use crate::harness::until;
 
 /// How long an alert may take to fire or to go: windows are shortened to 20 and 60 s, figures are measured every 5 s.
-const LIMIT: Duration = Duration::from_secs(150);
+pub(super) const LIMIT: Duration = Duration::from_secs(150);
 
 /// The process. It ends with the test, whatever the test comes to.
 pub(super) struct Prometheus {
@@ -83,11 +83,34 @@ impl Prometheus {
         fires.map(|alert| alert["labels"]["alertname"].as_str().expect("a name").to_owned()).collect()
     }
 
-    /// Does something again and again until these alerts fire, then undoes it, and waits until none of them does.
-    pub(super) async fn provoke(&mut self, alerts: &[&str], mut worsen: impl AsyncFnMut(), undo: impl AsyncFnOnce()) {
-        let fired = self.until(alerts, true, &mut worsen).await;
+    /// Does something again and again until these alerts fire, which none of them did before, then undoes it, and waits
+    /// until none of them does.
+    pub(super) async fn provoke(&mut self, alerts: &[&str], worsen: impl AsyncFnMut(), undo: impl AsyncFnOnce()) {
+        self.until_silent(alerts, LIMIT).await;
+        self.see_out(alerts, LIMIT, worsen, undo).await;
+    }
+
+    /// Waits until none of these alerts fires.
+    pub(super) async fn until_silent(&self, alerts: &[&str], limit: Duration) {
+        self.until(alerts, false, limit, &mut async || {}).await;
+    }
+
+    /// Whether there was a moment within the limit when none of these alerts fired.
+    pub(super) async fn is_silent_within(&self, alerts: &[&str], limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.until_silent(alerts, limit * 2)).await.is_ok()
+    }
+
+    /// The same with what may have begun to worsen before, and a limit of its own.
+    pub(super) async fn see_out(
+        &mut self,
+        alerts: &[&str],
+        limit: Duration,
+        mut worsen: impl AsyncFnMut(),
+        undo: impl AsyncFnOnce(),
+    ) {
+        let fired = self.until(alerts, true, limit, &mut worsen).await;
         undo().await;
-        let gone = self.until(alerts, false, &mut async || {}).await;
+        let gone = self.until(alerts, false, limit, &mut async || {}).await;
         for alert in alerts {
             println!("{alert}: fired after {:>3} s, gone after {:>3} s", fired[*alert], gone[*alert]);
             self.provoked.insert((*alert).to_owned(), (fired[*alert], gone[*alert]));
@@ -95,7 +118,13 @@ impl Prometheus {
     }
 
     /// Waits until each of these alerts has begun, or ceased, to fire. Tells after how many seconds.
-    async fn until(&self, alerts: &[&str], fires: bool, act: &mut impl AsyncFnMut()) -> BTreeMap<String, u64> {
+    async fn until(
+        &self,
+        alerts: &[&str],
+        fires: bool,
+        limit: Duration,
+        act: &mut impl AsyncFnMut(),
+    ) -> BTreeMap<String, u64> {
         let (started, mut reached) = (Instant::now(), BTreeMap::new());
         let mut ticks = tokio::time::interval(Duration::from_millis(500));
         while reached.len() < alerts.len() {
@@ -107,7 +136,7 @@ impl Prometheus {
             }
             let missing: Vec<_> = alerts.iter().filter(|alert| !reached.contains_key(**alert)).collect();
             let word = if fires { "fired" } else { "gone" };
-            assert!(started.elapsed() < LIMIT, "{missing:?} not {word} within {LIMIT:?}; firing: {firing:?}");
+            assert!(started.elapsed() < limit, "{missing:?} not {word} within {limit:?}; firing: {firing:?}");
         }
         reached
     }

@@ -1,6 +1,8 @@
 //! Alerts against the real thing: Prometheus scrapes a service while its conditions are brought about one by one, each
 //! until its alert fires, and ended until it is gone. Takes minutes: `make test-alerts`.
 
+mod hidden;
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,15 +16,6 @@ use super::read;
 use crate::harness::node::{SOON, TestNode};
 use crate::harness::stage::{Stage, connect};
 
-/// What can't be brought about in minutes, or on any machine; each is tried on made-up series in alerts_test.yml.
-const MADE_UP_ONLY: &[(&str, &str)] = &[
-    ("WorkerCpuHigh", "a worker waits for the network; a busy machine gives it no whole processor"),
-    ("WorkerCpuCritical", "the same"),
-    ("MachineCpuHigh", "the machine is not ours alone"),
-    ("BeatSilent", "beat would have to hang while the API answers; nothing makes it"),
-    ("FiguresStale", "takes five minutes by itself"),
-];
-
 struct Scene {
     stage: Stage,
     port: u16,
@@ -33,7 +26,12 @@ struct Scene {
 async fn serve(stage: &Stage, port: u16, settings: &[(&str, &str)]) -> TestNode {
     let given = stage.serve(settings);
     let mut command = Command::new(given.get_program());
-    command.env_clear().current_dir(stage.directory()).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .env_clear()
+        .env("SPARK_FAULTS", hidden::faults(stage))
+        .current_dir(stage.directory())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     command.envs(given.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut arguments = given.get_args();
     while let Some(argument) = arguments.next() {
@@ -83,21 +81,24 @@ async fn alerts_fire_and_resolve_on_a_real_service() {
     let first = node.run(&workflow, &json!({"input_data": "good morning"})).await;
     node.until_task_is(&first, "completed").await;
 
+    // It takes five minutes by itself, and so goes on beside all that does not need Redis's figures.
+    let denied = hidden::deny_figures(&scene, &node).await;
     queues(&mut scene, &node, &workflow).await;
     tasks(&mut scene, &node, &workflow).await;
     workers(&mut scene, &node).await;
+    hidden::processors(&mut scene, &node, &workflow).await;
+    hidden::allow_figures(&mut scene, denied).await;
     redis_server(&mut scene).await;
     postgres(&mut scene, &node).await;
     let node = service(&mut scene, node).await;
+    let node = hidden::beat(&mut scene, node, &workflow).await;
 
     let rules = read("config/alerts.yml");
     let rules: Vec<&str> = rules.split("- alert: ").skip(1).filter_map(|rule| rule.lines().next()).collect();
-    for name in &rules {
-        let is_made_up = MADE_UP_ONLY.iter().any(|(other, _)| other == name);
-        assert_ne!(is_made_up, scene.prometheus.provoked.contains_key(*name), "{name} is tried in one way");
-    }
-    println!("{} of {} alerts were provoked, the others:", scene.prometheus.provoked.len(), rules.len());
-    MADE_UP_ONLY.iter().for_each(|(name, why)| println!("  {name}: {why}"));
+    let provoked = &scene.prometheus.provoked;
+    let missing: Vec<_> = rules.iter().filter(|name| !provoked.contains_key(**name)).collect();
+    assert!(missing.is_empty(), "{missing:?} were not tried; MachineCpuHigh needs a machine that others leave alone");
+    println!("{} of {} alerts fired and went", provoked.len(), rules.len());
     node.until_idle().await;
 }
 
@@ -119,7 +120,13 @@ async fn tasks(scene: &mut Scene, node: &TestNode, workflow: &str) {
     let fail = async || drop(node.run(workflow, &json!({"input_data": "fail:on purpose", "max_retries": 0})).await);
     scene.prometheus.provoke(&["TaskFailureRateHigh", "TaskFailureRateCritical"], fail, nothing).await;
 
-    let reset = async || drop(node.run(workflow, &json!({"input_data": "reset", "max_retries": 0})).await);
+    // With answers in between: a source that never answers is left alone.
+    let reset = async || {
+        let broken = node.run(workflow, &json!({"input_data": "reset", "max_retries": 0})).await;
+        node.until_task_is(&broken, "failed").await;
+        let answered = node.run(workflow, &json!({"input_data": "good morning"})).await;
+        node.until_task_is(&answered, "completed").await;
+    };
     scene.prometheus.provoke(&["OutcomeUnknown"], reset, nothing).await;
 
     // It runs for eleven minutes, as far as the database knows.
@@ -131,14 +138,22 @@ async fn tasks(scene: &mut Scene, node: &TestNode, workflow: &str) {
     scene.prometheus.provoke(&["TaskExecutionSlow", "TaskExecutionCritical"], nothing, cancel).await;
 
     let other = simulate::start(SimulateOptions::default()).expect("a source");
+    let address = other.url().trim_start_matches("http://").parse().expect("an address");
     let source = json!({"source_type": "langflow", "url": other.url(), "api_key": "any", "name": "going away"});
-    node.post("/api/v1/sources", &source).await;
+    let id = node.post("/api/v1/sources", &source).await["id"].as_str().expect("an id").to_owned();
     let synced = node.post(&format!("/api/v1/workflows/sync/{FLOW_ID}"), &json!({"source_url": other.url()})).await;
     let other_workflow = synced["id"].as_str().expect("an id").to_owned();
-    drop(other);
+    other.stop().await;
     let call = async || drop(node.run(&other_workflow, &json!({"input_data": "anyone?", "max_retries": 0})).await);
-    scene.prometheus.provoke(&["SourceDown"], call, nothing).await;
+    let mut back = None;
+    let mend = async || {
+        let options = SimulateOptions { bind: address, ..Default::default() };
+        back = Some(simulate::start(options).expect("its port is free"));
+        node.act(&format!("sources/{id}/resume")).await;
+    };
+    scene.prometheus.provoke(&["SourceDown"], call, mend).await;
     node.until_idle().await;
+    drop(back);
 }
 
 async fn workers(scene: &mut Scene, node: &TestNode) {

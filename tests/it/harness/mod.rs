@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod ahead;
 pub(crate) mod chromium;
 pub(crate) mod node;
 pub(crate) mod proxy;

@@ -141,6 +141,11 @@ impl TestNode {
         self.try_ask(Method::POST, path, Some(body)).await.expect("the service answers").ok()
     }
 
+    /// Does what takes no more than its path, as `queues/celery/pause`.
+    pub(crate) async fn act(&self, what: &str) {
+        self.post(&format!("/api/v1/{what}"), &json!({})).await;
+    }
+
     /// The stage's source is added, its flow synced. Answers the workflow's id.
     pub(crate) async fn workflow(&self, stage: &Stage) -> String {
         let source = json!({"source_type": "langflow", "url": stage.source.url(), "api_key": "any"});
