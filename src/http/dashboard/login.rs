@@ -1,7 +1,7 @@
 //! The way in and out.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,11 +33,13 @@ pub(in super::super) struct Attempts(Arc<Mutex<HashMap<IpAddr, (Instant, u32)>>>
 
 impl Attempts {
     fn are_too_many(&self, from: IpAddr, now: Instant) -> bool {
+        let from = network_of(from);
         let wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.get(&from).is_some_and(|(since, count)| now - *since < PERIOD && *count >= WRONG_MAX)
     }
 
     fn note(&self, from: IpAddr, now: Instant) {
+        let from = network_of(from);
         let mut wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= ADDRESSES_MAX {
             wrong.retain(|_, (since, _)| now - *since < PERIOD);
@@ -50,6 +52,14 @@ impl Attempts {
             *entry = (now, 0);
         }
         entry.1 += 1;
+    }
+}
+
+/// Who counts as one: a line of IPv6 has 2^64 addresses to guess from.
+fn network_of(from: IpAddr) -> IpAddr {
+    match from {
+        IpAddr::V4(_) => from,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -188,5 +198,11 @@ mod tests {
         assert!(!attempts.are_too_many(from, now + PERIOD));
         attempts.note(from, now + PERIOD);
         assert!(!attempts.are_too_many(from, now + PERIOD));
+        let v6 = |text: &str| text.parse::<IpAddr>().expect("an address");
+        for host in 0..WRONG_MAX {
+            attempts.note(v6(&format!("2001:db8:1:2::{host:x}")), now);
+        }
+        assert!(attempts.are_too_many(v6("2001:db8:1:2:ffff::1"), now));
+        assert!(!attempts.are_too_many(v6("2001:db8:1:3::1"), now));
     }
 }
