@@ -20,6 +20,7 @@ use super::super::state::ApiState;
 use super::HOME;
 use super::view::{Section, View};
 use crate::domain::access::KeyHash;
+use crate::domain::clock;
 
 /// Wrong keys that an address may send within [`PERIOD`].
 const WRONG_MAX: u32 = 10;
@@ -124,10 +125,16 @@ async fn admit(state: &ApiState, attempts: &Attempts, request: &HttpRequest, key
     }
 }
 
-/// `POST /dashboard/logout`.
-pub(super) async fn logout(request: HttpRequest) -> Result<HttpResponse, Error> {
+/// `POST /dashboard/logout`. The session is over on every node, and so is every copy of its cookie.
+pub(super) async fn logout(state: Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, Error> {
     if !session::is_of_own_page(request.method(), request.headers()) {
         return Err(Error::PageRefused);
+    }
+    if let Some(session) = session::of(request.headers(), state.store.vault()) {
+        if !state.store.end_session(session.id, session::latest_end(clock::now())).await? {
+            log::debug!("a session was not noted as ended: it is so already, or too many are");
+        }
+        state.keyring.session_was_ended(session.id);
     }
     let mut response = see_other(&format!("{HOME}/login"));
     if let Ok(cookie) = session::end(is_tls(&request)).parse() {
