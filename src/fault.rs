@@ -2,12 +2,16 @@
 //! a point is an empty function there.
 //!
 //! A test sets the environment variable `SPARK_FAULTS` to a directory. Nothing happens until it makes a file in there
-//! that is named after a point and says what to do: `kill`, `hang`, or `burn SECONDS`, which uses all the processor time
-//! that there is. Whichever process passes the point first, service or child, removes the file and does so: each file
-//! strikes once, and that it is gone proves that it did.
+//! that is named after a point and says what to do: `kill`, `hang`, `panic`, or `burn SECONDS`, which uses all the
+//! processor time that there is. Whichever process passes the point first, service or child, removes the file and does
+//! so: each file strikes once, and that it is gone proves that it did.
 
 #[cfg(debug_assertions)]
 use std::time::{Duration, Instant};
+
+/// Names the directory.
+#[cfg(debug_assertions)]
+pub const VARIABLE: &str = "SPARK_FAULTS";
 
 /// A point that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +100,7 @@ pub fn pass(point: Point) {
     use std::sync::OnceLock;
 
     static PLANNED: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let planned = PLANNED.get_or_init(|| std::env::var_os("SPARK_FAULTS").map(PathBuf::from));
+    let planned = PLANNED.get_or_init(|| std::env::var_os(VARIABLE).map(PathBuf::from));
     let Some(file) = planned.as_ref().map(|directory| directory.join(point.name())) else { return };
     let Ok(how) = std::fs::read_to_string(&file) else { return };
     // One of those that see it removes it.
@@ -112,6 +116,7 @@ pub fn pass(point: Point) {
             // If the system refuses, the test will miss the death.
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap_or_default();
         }
+        "panic" => panic!("a test has planned this panic"),
         _ => loop {
             std::thread::park();
         },

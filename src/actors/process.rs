@@ -14,6 +14,29 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+/// All of the service's environment that a child is given. It may hold the service's own secrets, and a child, which
+/// parses what other servers answer, has no use for them. Proxies, and the certificates that this machine trusts, are
+/// for calling sources; the rest is how the system's libraries and a panic behave.
+const KEPT: &[&str] = &[
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RES_OPTIONS",
+    "LOCALDOMAIN",
+    "MALLOC_ARENA_MAX",
+    "LD_LIBRARY_PATH",
+    "RUST_BACKTRACE",
+    #[cfg(debug_assertions)]
+    crate::fault::VARIABLE,
+];
+
 /// What a child is.
 #[derive(Clone, Debug)]
 pub struct ChildCommand {
@@ -83,6 +106,8 @@ fn spawn(command: &ChildCommand) -> io::Result<Spawned> {
     let child = Command::new(&command.program)
         .arg0("automagik-spark")
         .args(&command.arguments)
+        .env_clear()
+        .envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())

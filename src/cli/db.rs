@@ -26,7 +26,7 @@ pub(super) enum Command {
     Current(DatabaseArgs),
     /// What was changed when a Python service's database was taken over
     Changes(ChangesArgs),
-    /// Encrypt the sources' API keys anew, with the configured encryption key
+    /// Encrypt the sources' API keys and the notifications' secrets anew, with the configured encryption key
     Rekey(RekeyArgs),
     /// Remove every source, workflow, schedule, task and stored API key, and the audit trail
     Clear(ClearArgs),
@@ -175,13 +175,22 @@ fn rekey(out: &Output, args: RekeyArgs) -> Result<(), Error> {
         None => Vec::new(),
     };
     let vault = Vault::new(&own).ok_or_else(|| Error::Usage("the encryption key is not a Fernet key".to_owned()))?;
-    let keys = block_on(async { Ok(store(&options, vault)?.reseal_keys(&former).await?) })?;
+    let keys = block_on(async {
+        let (current, needed) = migrate::current(&options).await?;
+        if current.is_none_or(|current| current < needed) {
+            return Err(Error::Usage("the schema is older than this program; run `db upgrade` first".to_owned()));
+        }
+        Ok(store(&options, vault)?.reseal_keys(former).await?)
+    })?;
     if out.is_json() {
-        let answer = json!({ "rekeyed": keys.resealed, "readable": keys.own, "unreadable": keys.foreign });
+        let answer = json!({
+            "rekeyed": keys.resealed, "readable": keys.own, "unreadable": keys.foreign,
+            "unreadable_notifications": keys.foreign_notifications,
+        });
         return out.text(&format!("{:#}", answer));
     }
     keys.warnings().iter().for_each(|warning| out.say(&format!("warning: {warning}")));
-    out.text(&format!("{} of {} keys were encrypted anew", keys.resealed, keys.own + keys.foreign.len()))
+    out.text(&format!("{} of {} secrets were encrypted anew", keys.resealed, keys.total()))
 }
 
 fn clear(out: &Output, args: &ClearArgs) -> Result<(), Error> {

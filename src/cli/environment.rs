@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::process::Command;
 
 use super::Error;
-use crate::config::dotenv;
+use crate::config::{dotenv, is_secret_variable};
 
 /// Variables by name. Nothing is ever set in the process itself, which is not safe with threads.
 #[derive(Default)]
@@ -28,6 +29,15 @@ impl Environment {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.process.get(name).or_else(|| self.file.get(name))?;
         (!value.is_empty()).then_some(value.as_str())
+    }
+}
+
+/// Keeps the secrets of this process's environment from a program that has no use for them.
+pub(super) fn keep_secrets_from(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_secret_variable) {
+            command.env_remove(name);
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod load_test;
 mod notifications;
 mod occurrences;
 mod output;
+mod privacy;
 mod progress;
 mod prompt;
 mod queues;
@@ -153,6 +154,12 @@ impl Command {
             _ => false,
         }
     }
+
+    /// Whether it becomes a process that others of its user have to find by `/proc`: `worker stop`, wherever that is
+    /// mounted with `hidepid=invisible`.
+    fn is_daemon(&self) -> bool {
+        matches!(self, Self::Worker(group) if group.command.is_daemon())
+    }
 }
 
 /// The command by which the service starts its children; no user's command, so it is not described.
@@ -166,6 +173,7 @@ struct Session {
 
 /// Reads the arguments, does what they ask, and says how it went (the codes are those of [`Error::exit_code`]).
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    privacy::leave_no_core();
     let args: Vec<OsString> = args.into_iter().collect();
     // A child is started dozens of times a second: it does not wait for the whole command line to be described.
     if args.get(1).is_some_and(|command| command == EXECUTOR) {
@@ -180,6 +188,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::USAGE));
         }
     };
+    if !cli.command.is_daemon() {
+        privacy::hide_from_same_user();
+    }
     if !cli.command.is_service() {
         start_log(cli.debug);
     }

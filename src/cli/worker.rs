@@ -4,6 +4,7 @@ mod journal;
 mod log_file;
 mod log_line;
 mod logs;
+mod own_file;
 mod pager;
 mod pid_file;
 mod place;
@@ -66,6 +67,11 @@ impl Command {
     /// Whether it becomes a service, which says by its configuration what it logs.
     pub(super) fn is_service(&self) -> bool {
         matches!(self, Self::Here(Here::Start(_)))
+    }
+
+    /// Whether this process is what `worker start --daemon` started.
+    pub(super) fn is_daemon(&self) -> bool {
+        matches!(self, Self::Here(Here::Start(args)) if args.is_daemon())
     }
 }
 

@@ -46,7 +46,7 @@ const REDIS_URL: &str = "AUTOMAGIK_SPARK_REDIS_URL";
 /// Names that versions 0.2 to 0.3.2 of the Python service read. They stand below everything else, the operator's file
 /// too: a `DATABASE_URL` of the shell must not overrule what was written for Spark. Of several names for a key the last
 /// one wins.
-const FORMER: [(&str, &str, &str); 17] = [
+pub(super) const FORMER: [(&str, &str, &str); 17] = [
     ("AUTOMAGIK_ENV", "environment", "AUTOMAGIK_SPARK_ENV"),
     ("AM_ENV", "environment", "AUTOMAGIK_SPARK_ENV"),
     ("AUTOMAGIK_SPARK_TIMEZONE", "timezone", "AUTOMAGIK_TIMEZONE"),

@@ -4,6 +4,9 @@ use config::{Map, Value};
 
 use super::raw::{Layer, text};
 
+/// Where a value of `--set` came from.
+pub(super) const SET: &str = "flag --set";
+
 /// The flags that overrule every other source. Empty means not given. Not `Debug`: `--set` may hold a secret.
 #[derive(Clone, Default)]
 pub struct Flags {
@@ -54,7 +57,7 @@ impl Flags {
             layer.insert("pools".to_owned(), Value::new(Some(&origin), vec![Value::new(Some(&origin), pool)]));
         }
         for (key, value) in &self.set {
-            layer.insert(key.clone(), text(value, "flag --set"));
+            layer.insert(key.clone(), text(value, SET));
         }
         layer
     }

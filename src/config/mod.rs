@@ -8,6 +8,7 @@ mod api;
 pub mod dotenv;
 mod env;
 mod error;
+mod exposure;
 mod flags;
 mod load;
 mod place;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 
 pub use self::api::ApiConfig;
 pub use self::error::{Error, Errors, Problem};
+pub use self::exposure::is_secret_variable;
 pub use self::flags::Flags;
 pub use self::load::LoadOptions;
 pub use self::pool::PoolConfig;
@@ -149,6 +151,8 @@ impl Config {
         if !reader.problems.is_empty() {
             return Err(Errors(reader.problems));
         }
+        let exposed = exposure::warnings(&reader.values, config.file.as_deref(), options.dotenv.as_deref());
+        reader.warnings.extend(exposed);
         let explained = explain(&reader, &config.pools);
         let values = reader.values.iter().filter(|(key, _)| !is_pool(key));
         let given = values.map(|(key, value)| (key.clone(), Secret::new(value.to_string()))).collect();

@@ -1,8 +1,8 @@
 //! The encryption key: what forms it is written in, and the file that keeps one nobody has set.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -63,11 +63,13 @@ fn read_or_make(path: &Path) -> io::Result<Option<Secret>> {
 }
 
 fn read(path: &Path) -> io::Result<Option<Secret>> {
-    let text = fs::read(path)?;
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
+    let mut file = File::open(path)?;
+    // Told and not refused: orchestrators mount secrets for a group, or for everybody in the container.
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
         log::warn!("the encryption key's file {} can be read by others: run chmod 600 on it", path.display());
     }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
     Ok(std::str::from_utf8(&text).ok().and_then(canonical_key))
 }
 
@@ -75,10 +77,7 @@ fn read(path: &Path) -> io::Result<Option<Secret>> {
 /// a link, unlike a rename, never replaces a file.
 fn make(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !directory.exists() {
-        fs::create_dir_all(directory)?;
-        fs::set_permissions(directory, Permissions::from_mode(0o700))?;
-    }
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let draft = directory.join(format!(".encryption-key-{}", uuid::Uuid::new_v4()));
     let made = write_draft(&draft).and_then(|()| match fs::hard_link(&draft, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

@@ -4,7 +4,7 @@ use config::{Value, ValueKind};
 use url::Url;
 
 /// What stands for a secret.
-const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 /// The value of a key as it may be shown.
 pub(super) fn shown(key: &str, value: &Value) -> String {

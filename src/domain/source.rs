@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
 /// The kind of a source; decides the adapter that talks to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,7 +55,8 @@ impl FromStr for SourceKind {
     }
 }
 
-/// A text that must not be shown: `Debug` prints no part of it, and there is no `Display`.
+/// A text that must not be shown: `Debug` prints no part of it, there is no `Display`, and its memory is overwritten
+/// when it is dropped. What was made of it meanwhile, a header or a sealed form, has a life of its own.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -68,6 +70,12 @@ impl Secret {
     /// The text itself, for the one place that sends or compares it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -116,7 +116,11 @@ pub(super) async fn authenticate(request: &ServiceRequest, state: &ApiState) -> 
     if !given.is_empty() {
         return holder_of(given, state).await;
     }
-    let hash = session::key_of(headers, state.store.vault()).ok_or(Error::KeyMissing)?;
+    let session = session::of(headers, state.store.vault()).ok_or(Error::KeyMissing)?;
+    if state.keyring.has_ended(session.id) {
+        return Err(Error::KeyMissing);
+    }
+    let hash = session.key;
     if !session::is_of_own_page(request.method(), headers) {
         return Err(Error::PageRefused);
     }

@@ -1,11 +1,11 @@
-//! The stored keys, as this node last read them.
+//! The stored keys, as this node last read them, and the sessions that were ended.
 //!
 //! Every node holds all of them (there are at most [`KEYS_MAX`](crate::store::api_key::KEYS_MAX)) and reads them anew
 //! every [`READ_EVERY`]. So a request costs a look into a map and no round trip, a key that another node revoked stops
 //! working here within that time, and a flood of wrong keys neither fills a cache nor reaches the database more often
 //! than [`PAUSE`] lets it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,12 +14,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
 
 use crate::domain::access::{KeyHash, Scope};
 use crate::domain::clock;
 use crate::domain::ids::KeyId;
 use crate::store::Store;
-use crate::store::api_key::LiveKey;
+use crate::store::api_key::{LiveKey, LiveKeys};
 
 /// How often the keys are read.
 const READ_EVERY: Duration = Duration::from_secs(2);
@@ -55,6 +56,8 @@ struct State {
     tried_at: Option<Instant>,
     /// Last uses of keys that are no longer there, to be noted: of a key that was revoked they matter most.
     gone: Vec<(KeyId, DateTime<Utc>)>,
+    /// Sessions that were ended before their time.
+    ended: HashSet<Uuid>,
     /// Rises with every change that this node made: what was read before it does not count.
     epoch: u64,
 }
@@ -156,6 +159,19 @@ impl Keyring {
         });
     }
 
+    /// Whether a session counts no more, as far as is known.
+    pub(super) fn has_ended(&self, session: Uuid) -> bool {
+        self.shared.state.borrow().ended.contains(&session)
+    }
+
+    /// From now on a session does not count on this node.
+    pub(super) fn session_was_ended(&self, session: Uuid) {
+        self.shared.state.send_modify(|state| {
+            state.ended.insert(session);
+            state.epoch += 1;
+        });
+    }
+
     /// From now on a key does not open this node.
     pub(super) fn key_was_revoked(&self, id: KeyId) {
         self.shared.state.send_modify(|state| {
@@ -174,12 +190,14 @@ impl State {
     }
 
     /// Takes in what a read found that began at a time and in an epoch; whether it counts.
-    fn take(&mut self, live: Vec<LiveKey>, any: bool, began_at: Instant, epoch: u64) -> bool {
+    fn take(&mut self, live: LiveKeys, began_at: Instant, epoch: u64) -> bool {
         if epoch != self.epoch {
             return false;
         }
         let mut former = std::mem::take(&mut self.keys);
-        self.keys = live
+        let LiveKeys { keys, any, ended_sessions } = live;
+        self.ended = ended_sessions;
+        self.keys = keys
             .into_iter()
             .map(|key| {
                 let used_at = former.remove(&key.hash).map(|entry| entry.used_at).unwrap_or_default();
@@ -231,7 +249,7 @@ async fn read_on(shared: Weak<Shared>, nudge: Arc<Notify>, store: Store) {
         }
         is_away = read.is_err();
         shared.state.send_modify(|state| {
-            let counts = read.is_ok_and(|(live, any)| state.take(live, any, began_at, epoch));
+            let counts = read.is_ok_and(|live| state.take(live, began_at, epoch));
             if counts || is_away {
                 state.tried_at = Some(began_at);
             } else {
@@ -263,6 +281,10 @@ async fn read_on(shared: Weak<Shared>, nudge: Arc<Notify>, store: Store) {
 mod tests {
     use super::*;
 
+    fn live(keys: Vec<LiveKey>, any: bool) -> LiveKeys {
+        LiveKeys { keys, any, ..LiveKeys::default() }
+    }
+
     fn key(hash: u8, noted_at: Option<DateTime<Utc>>) -> LiveKey {
         LiveKey {
             id: KeyId::generate(),
@@ -277,9 +299,9 @@ mod tests {
     #[test]
     fn what_was_read_before_a_change_does_not_undo_it() {
         let mut state = State { epoch: 1, ..State::default() };
-        assert!(!state.take(vec![key(1, None)], true, Instant::now(), 0));
+        assert!(!state.take(live(vec![key(1, None)], true), Instant::now(), 0));
         assert!(state.keys.is_empty() && state.read_at.is_none());
-        assert!(state.take(vec![key(1, None)], true, Instant::now(), 1));
+        assert!(state.take(live(vec![key(1, None)], true), Instant::now(), 1));
         assert!(state.keys.len() == 1 && state.any);
     }
 
@@ -288,7 +310,7 @@ mod tests {
         let now = Instant::now();
         let mut state = State::default();
         assert!(!state.counts(now), "nothing was read");
-        state.take(Vec::new(), false, now, 0);
+        state.take(live(Vec::new(), false), now, 0);
         assert!(state.counts(now + OUTAGE) && !state.counts(now + OUTAGE + Duration::from_millis(1)));
     }
 
@@ -296,7 +318,7 @@ mod tests {
     fn a_use_is_noted_at_most_once_a_minute_and_survives_a_read() {
         let mut state = State::default();
         let hash = KeyHash([1; 32]);
-        state.take(vec![key(1, None)], true, Instant::now(), 0);
+        state.take(live(vec![key(1, None)], true), Instant::now(), 0);
         assert_eq!(state.uses_to_note(), []);
         let used_at: DateTime<Utc> = "2026-11-24T12:00:00Z".parse().expect("an instant");
         state.keys[&hash].used_at.store(used_at.timestamp_micros(), Ordering::Relaxed);
@@ -306,11 +328,11 @@ mod tests {
             (Some(used_at - TimeDelta::seconds(59)), 0),
             (Some(used_at), 0),
         ] {
-            state.take(vec![key(1, noted_at)], true, Instant::now(), 0);
+            state.take(live(vec![key(1, noted_at)], true), Instant::now(), 0);
             assert_eq!(state.uses_to_note().len(), count, "{noted_at:?}");
         }
-        state.take(vec![key(1, None)], true, Instant::now(), 0);
-        state.take(Vec::new(), true, Instant::now(), 0);
+        state.take(live(vec![key(1, None)], true), Instant::now(), 0);
+        state.take(live(Vec::new(), true), Instant::now(), 0);
         assert_eq!(state.uses_to_note().len(), 1, "a key that is gone was used before");
         assert_eq!(state.uses_to_note(), []);
     }

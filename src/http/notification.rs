@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::auth::Caller;
 use super::body::Body;
 use super::error::{Error, ErrorBody, Problem, ValidationBody};
 use super::notification_body::NotificationBody;
@@ -17,6 +18,7 @@ use super::query::Query;
 use super::shown;
 use super::source::Message;
 use super::state::ApiState;
+use crate::domain::access::Scope;
 use crate::domain::ids::{NotificationId, WorkflowId};
 use crate::domain::notification::NotificationEvent;
 use crate::domain::queue::QueueName;
@@ -34,7 +36,8 @@ pub struct Notification {
     /// What it is called.
     #[schema(example = "on-call")]
     name: String,
-    /// Where messages are posted.
+    /// Where messages are posted. Receivers often put a secret into its path, so a key whose scope is below admin is shown
+    /// no more than the server.
     #[schema(example = "https://alerts.example.com/spark")]
     url: String,
     /// What is told of.
@@ -99,6 +102,22 @@ pub struct Delivery {
     /// What is sent.
     #[schema(value_type = serde_json::Value)]
     body: Option<Box<RawValue>>,
+}
+
+impl Notification {
+    /// As far as it may be shown to whoever asks.
+    fn for_caller(stored: NotificationRecord, caller: &Caller) -> Self {
+        let mut shown = Self::from(stored);
+        if caller.scope < Scope::Admin {
+            shown.url = server_of(&shown.url);
+        }
+        shown
+    }
+}
+
+/// A url without what may be a secret.
+fn server_of(url: &str) -> String {
+    url::Url::parse(url).map_or_else(|_| "***".to_owned(), |url| format!("{}/***", url.origin().ascii_serialization()))
 }
 
 impl From<NotificationRecord> for Notification {
@@ -171,13 +190,18 @@ pub(super) async fn create(state: Data<ApiState>, body: Body) -> Result<HttpResp
         (status = 422, description = "Parts of the query can't be used", body = ValidationBody),
     )
 )]
-pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<Json<Page<Notification>>, Error> {
+pub(super) async fn list(
+    state: Data<ApiState>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<Json<Page<Notification>>, Error> {
     let mut query = Query::of(&request);
     let span = query.span();
     let filter = NotificationFilter { named: query.text("named"), id_prefix: query.read("id_prefix") };
     query.finish()?;
     let (items, total) = state.store.notifications(filter, span.offset, span.limit).await?;
-    Ok(Json(Page::new(items.into_iter().map(Notification::from).collect(), total, span)))
+    let shown = items.into_iter().map(|stored| Notification::for_caller(stored, &caller)).collect();
+    Ok(Json(Page::new(shown, total, span)))
 }
 
 /// Show a notification.
@@ -188,8 +212,8 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
         (status = 404, description = "Notification not found", body = ErrorBody),
     )
 )]
-pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<Notification>, Error> {
-    Ok(Json(find(&state, &id).await?.into()))
+pub(super) async fn get(state: Data<ApiState>, caller: Caller, id: Path<String>) -> Result<Json<Notification>, Error> {
+    Ok(Json(Notification::for_caller(find(&state, &id).await?, &caller)))
 }
 
 /// Change a notification. Where that changes what is told of, what is the case then is told of anew.

@@ -1,7 +1,8 @@
 //! Sessions of the dashboard: a cookie that stands for an API key.
 //!
 //! It holds the hash of the key, sealed, and nothing of it is kept here: a session outlives a restart, counts on every
-//! node that has the same encryption key, and ends with its time, or as soon as its key no longer opens the API.
+//! node that has the same encryption key, and ends with its time, or as soon as its key no longer opens the API. Only one
+//! that is ended before, by a logout, leaves something: its id, so that a copy of its cookie is worth nothing (`keyring.rs`).
 
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::cors;
 use crate::domain::access::KeyHash;
@@ -18,10 +21,24 @@ const NAME: &str = "spark_session";
 /// How long a session lasts.
 const LIFE: Duration = Duration::from_secs(12 * 3600);
 
+/// A session that has not come to its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    /// No two have the same.
+    pub(super) id: Uuid,
+    /// The hash of the key that it stands for.
+    pub(super) key: KeyHash,
+}
+
 /// The cookie of a new session, as `Set-Cookie` has it.
 pub(super) fn begin(key: KeyHash, vault: &Vault, is_tls: bool) -> String {
-    let pass = vault.issue_pass(&URL_SAFE_NO_PAD.encode(key.0));
+    let pass = vault.issue_pass(&format!("{} {}", Uuid::new_v4(), URL_SAFE_NO_PAD.encode(key.0)));
     cookie(&pass, LIFE, is_tls)
+}
+
+/// When a session that was begun before now has come to its time, whatever happens.
+pub(super) fn latest_end(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + LIFE
 }
 
 /// What takes a session's cookie away.
@@ -34,11 +51,12 @@ fn cookie(value: &str, life: Duration, is_tls: bool) -> String {
     format!("{NAME}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", life.as_secs())
 }
 
-/// The hash of the key that a request's session stands for, if it has one that still counts.
-pub(super) fn key_of(headers: &HeaderMap, vault: &Vault) -> Option<KeyHash> {
+/// The session of a request, if it has one whose time has not come. It may have been ended before.
+pub(super) fn of(headers: &HeaderMap, vault: &Vault) -> Option<Session> {
     let text = vault.open_pass(cookie_of(headers, NAME)?, LIFE)?;
-    let hash = URL_SAFE_NO_PAD.decode(text).ok()?;
-    Some(KeyHash(hash.try_into().ok()?))
+    let (id, hash) = text.split_once(' ')?;
+    let hash = URL_SAFE_NO_PAD.decode(hash).ok()?;
+    Some(Session { id: id.parse().ok()?, key: KeyHash(hash.try_into().ok()?) })
 }
 
 /// The value of a cookie.
@@ -86,10 +104,16 @@ mod tests {
         let cookie = begin(key, &vault, true);
         assert!(cookie.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"), "{cookie}");
         let pair = cookie.split(';').next().expect("a pair");
-        assert_eq!(key_of(&headers(&[("cookie", &format!("theme=dark; {pair}"))]), &vault), Some(key));
-        let sealed_otherwise = vault.encrypt(&Secret::new(URL_SAFE_NO_PAD.encode(key.0)));
+        let session = of(&headers(&[("cookie", &format!("theme=dark; {pair}"))]), &vault).expect("a session");
+        assert_eq!(session.key, key);
+        let another = begin(key, &vault, true);
+        let another = of(&headers(&[("cookie", another.split(';').next().expect("a pair"))]), &vault);
+        assert_ne!(another.expect("a session").id, session.id, "each login is a session of its own");
+        let text = format!("{} {}", session.id, URL_SAFE_NO_PAD.encode(key.0));
+        assert!(of(&headers(&[("cookie", &format!("{NAME}={}", vault.issue_pass(&text)))]), &vault).is_some());
+        let sealed_otherwise = vault.encrypt(&Secret::new(text));
         for bad in ["", "x", &sealed_otherwise, &vault.issue_pass("short")] {
-            assert_eq!(key_of(&headers(&[("cookie", &format!("{NAME}={bad}"))]), &vault), None, "{bad}");
+            assert_eq!(of(&headers(&[("cookie", &format!("{NAME}={bad}"))]), &vault), None, "{bad}");
         }
         assert!(end(false).contains("=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"));
     }

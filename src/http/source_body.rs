@@ -115,12 +115,15 @@ pub(super) fn checked_url(text: &str) -> Result<String, Error> {
 }
 
 pub(super) fn checked_name(name: &str) -> Result<String, Error> {
-    let fits = (1..=NAME_MAX).contains(&name.chars().count());
-    if fits {
-        Ok(name.to_owned())
-    } else {
-        Err(Error::invalid(Problem::body("name", "name must have 1 to 255 characters")))
+    let refuse = |msg: &str| Err(Error::invalid(Problem::body("name", msg)));
+    if !(1..=NAME_MAX).contains(&name.chars().count()) {
+        return refuse("name must have 1 to 255 characters");
     }
+    // Names stand in logs and on terminals, where a line end or an escape would say something of its own.
+    if name.chars().any(char::is_control) {
+        return refuse("name must not have control characters, such as line ends");
+    }
+    Ok(name.to_owned())
 }
 
 pub(super) fn checked_key(key: Secret) -> Result<Secret, Error> {
@@ -188,6 +191,14 @@ mod tests {
             ["", "host:7860", "ftp://host", "http://", "http://u:p@host", "http://h/?a=1", "http://h/#a", "/x", &long]
         {
             assert!(checked_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_line_of_visible_characters() {
+        assert_eq!(checked_name("flows of the möbius team").ok().as_deref(), Some("flows of the möbius team"));
+        for bad in ["", "a\nb", "a\r\nX-Y: z", "\u{1b}[2J", "\u{85}", &"x".repeat(NAME_MAX + 1)] {
+            assert!(checked_name(bad).is_err(), "{bad:?}");
         }
     }
 

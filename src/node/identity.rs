@@ -64,6 +64,14 @@ pub fn birth(pid: u32) -> Option<String> {
     Some(format!("{boot} {}", started_at(pid.cast_signed())?))
 }
 
+/// The user of a process; none where it can't be seen. Not read off the owner of its files in `/proc`, which is root
+/// where the process is not dumpable.
+pub fn owner(pid: u32) -> Option<u32> {
+    let status = read(&format!("/proc/{pid}/status"))?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// When a process began, in ticks since boot; none where it can't be seen or has ended.
 fn started_at(pid: i32) -> Option<i64> {
     let Sight::Runs { since } = look(pid) else { return None };
@@ -124,6 +132,7 @@ mod tests {
         let birth = birth(std::process::id()).expect("this process runs");
         assert!(birth.ends_with(&format!(" {born}")), "{birth}");
         assert!(!look(me).shows_end_of(born) && look(me).shows_end_of(born - 1));
+        assert_eq!(owner(std::process::id()), Some(rustix::process::getuid().as_raw()));
         // Beyond the largest pid that Linux gives.
         assert_eq!(look(4_194_305), Sight::Ended);
     }

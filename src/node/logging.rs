@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 
 use env_logger::{Builder, Target};
 use log::kv::{self, VisitSource};
@@ -27,7 +28,8 @@ pub fn start(config: &LogConfig) -> std::io::Result<()> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        // It tells who did what, which is not everybody's business.
+        let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
         builder.target(Target::Pipe(Box::new(file)));
     }
     // Whoever started it first, a test for instance, has decided.

@@ -39,7 +39,7 @@ use crate::store::source::SourceFilter;
 use crate::store::takeover::TakenOver;
 use crate::store::{self, PoolOptions, Store, Vault};
 
-pub use identity::birth;
+pub use identity::{birth, owner};
 use role::Part;
 pub use stop::Unfinished;
 

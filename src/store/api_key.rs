@@ -1,12 +1,13 @@
 //! Keys of the API: their hashes, never the keys.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
-use super::pool;
-use super::{Error, Store};
+use super::{Error, Store, pool, session};
 use crate::domain::access::{KeyHash, KeyName, Scope};
 use crate::domain::clock;
 use crate::domain::ids::KeyId;
@@ -74,6 +75,17 @@ pub struct LiveKey {
     pub expires_at: Option<DateTime<Utc>>,
     /// The last noted use.
     pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// All that requests are checked against.
+#[derive(Clone, Debug, Default)]
+pub struct LiveKeys {
+    /// Every key that opens the API.
+    pub keys: Vec<LiveKey>,
+    /// Whether any key, live or not, was ever stored.
+    pub any: bool,
+    /// The sessions that were ended before their time.
+    pub ended_sessions: HashSet<Uuid>,
 }
 
 /// What came of adding a key.
@@ -198,21 +210,24 @@ impl Store {
         .await
     }
 
-    /// Every key that opens the API now, and whether any key, live or not, was ever stored.
+    /// All that requests are checked against now.
     ///
     /// # Errors
     /// The database can't be reached.
-    pub async fn live_keys(&self) -> Result<(Vec<LiveKey>, bool), Error> {
+    pub async fn live_keys(&self) -> Result<LiveKeys, Error> {
         let now = clock::now();
         self.run(move |connection| async move {
             let sql = "SELECT id, name, hash, scope, expires_at, last_used_at FROM api_keys
                         WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)";
             let rows = connection.query_typed(sql, &[(&now, Type::TIMESTAMPTZ)]).await?;
-            if rows.is_empty() {
+            let any = if rows.is_empty() {
                 let any = connection.query_typed_one("SELECT EXISTS (SELECT 1 FROM api_keys)", &[]).await?;
-                return Ok((Vec::new(), any.try_get(0)?));
-            }
-            Ok((rows.iter().map(LiveKey::from_row).collect::<Result<_, _>>()?, true))
+                any.try_get(0)?
+            } else {
+                true
+            };
+            let keys = rows.iter().map(LiveKey::from_row).collect::<Result<_, _>>()?;
+            Ok(LiveKeys { keys, any, ended_sessions: session::ended(&connection, now).await? })
         })
         .await
     }

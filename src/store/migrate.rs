@@ -41,7 +41,7 @@ const FORMER_V3: (i32, &str) = (3, "12919157187412761607");
 const CLEAR: &str = "TRUNCATE TABLE workflow_sources, workflows, workflow_components, schedules, tasks, task_logs, \
                      workers, task_attempts, nodes, schedule_skips, idempotency_keys, takeovers, takeover_changes, api_keys, \
                      audit, paused_queues, gates, statistic_ends, statistics, notifications, \
-                     notification_deliveries, notification_states";
+                     notification_deliveries, notification_states, ended_sessions";
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

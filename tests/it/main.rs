@@ -27,6 +27,7 @@ mod pgbouncer;
 mod pools;
 mod recovery;
 mod schedule_times;
+mod secrecy;
 mod simulate;
 mod statistics;
 mod tls;

@@ -1,6 +1,6 @@
 //! Who is told of what: signed, tried again, told once whoever tells, and only when something changes.
 
 mod delivering;
-mod receiver;
+pub(crate) mod receiver;
 mod resource;
 mod watching;

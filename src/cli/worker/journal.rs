@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use super::super::Error;
+use super::super::environment::keep_secrets_from;
 
 /// The name of our unit.
 const UNIT: &str = "automagik-spark.service";
@@ -12,6 +13,7 @@ const UNIT: &str = "automagik-spark.service";
 pub(super) fn has_unit() -> bool {
     let mut systemctl = Command::new("systemctl");
     systemctl.args(["cat", "--no-pager", UNIT]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    keep_secrets_from(&mut systemctl);
     systemctl.status().is_ok_and(|status| status.success())
 }
 
@@ -27,6 +29,7 @@ pub(super) fn lines(
     if follow {
         journalctl.arg("--follow");
     }
+    keep_secrets_from(&mut journalctl);
     let mut child = journalctl
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::process::{Child, Command, Stdio};
 
+use super::super::environment::keep_secrets_from;
+
 /// Takes lines.
 pub(super) enum Sink {
     Stdout(StdoutLock<'static>),
@@ -27,6 +29,7 @@ impl Sink {
             // Ends at once where all fits on the screen, leaves the text there, shows colours.
             command.env("LESS", "FRX");
         }
+        keep_secrets_from(&mut command);
         command.stdin(Stdio::piped()).spawn().map_or_else(|_| Self::stdout(), Self::Pager)
     }
 

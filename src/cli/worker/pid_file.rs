@@ -10,12 +10,16 @@
 //! file itself is never removed: another one that is just being started may hold it open.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::super::serve::Phase;
+use super::own_file;
 use crate::node;
+
+/// More than a file of a daemon ever has.
+const LONGEST: u64 = 1024;
 
 /// The file of this process, which is the daemon.
 pub(super) struct PidFile {
@@ -45,7 +49,8 @@ pub(super) enum Seen {
 impl PidFile {
     /// Makes this process the daemon; none if there is another.
     pub(super) fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o644).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = own_file::open_to_write(options.create(true).truncate(false).write(true).mode(0o644), path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -83,11 +88,23 @@ impl PidFile {
 }
 
 /// What there is to know of the daemon of a file.
+///
+/// It counts only if it names a process of the user who wrote it: who may write to the directory must not be able to
+/// have root stop a process of somebody else's.
 pub(super) fn look(path: &Path) -> io::Result<Seen> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(meaning(&text, node::birth)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Seen::Nothing),
-        Err(error) => Err(error),
+    let (file, owner) = match own_file::open_to_read(path) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seen::Nothing),
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    let seen = meaning(&text, node::birth);
+    match &seen {
+        Seen::Running { pid, .. } if node::owner(*pid).is_some_and(|of_process| of_process != owner) => {
+            Err(io::Error::other(format!("it names process {pid}, which is not of the user who wrote it; remove it")))
+        }
+        _ => Ok(seen),
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Place {
     pub(super) pid_file: PathBuf,
     /// What it says.
     pub(super) log: PathBuf,
+    /// Whether the operator chose that log: then it may be a link, or a pipe.
+    pub(super) is_log_chosen: bool,
 }
 
 impl Place {
@@ -41,7 +43,7 @@ impl Place {
         let name = name.unwrap_or(DEFAULT_NAME).to_owned();
         let file = |ending: &str| config.state_dir.join(format!("{name}.{ending}"));
         let log = config.log.file.clone().unwrap_or_else(|| file("log"));
-        Self { pid_file: file("pid"), log, name }
+        Self { pid_file: file("pid"), log, is_log_chosen: config.log.file.is_some(), name }
     }
 
     /// How a command names this daemon: nothing where it is the usual one.

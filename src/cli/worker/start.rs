@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::super::progress::Progress;
 use super::super::serve::{self, Capacity, Settings, Setup};
 use super::super::{Error, Output, block_on};
+use super::own_file;
 use super::pid_file::{self, PidFile, Seen};
 use super::place::{self, Place};
 use crate::config::{Config, Flags};
@@ -40,6 +41,13 @@ pub(in crate::cli) struct StartArgs {
     /// This process is the daemon: what `--daemon` adds for the process it starts
     #[arg(long, hide = true, requires = "daemon")]
     detached: bool,
+}
+
+impl StartArgs {
+    /// Whether this process is the daemon itself.
+    pub(super) fn is_daemon(&self) -> bool {
+        self.detached
+    }
 }
 
 pub(super) fn run(out: &Output, mut args: StartArgs, debug: bool) -> Result<(), Error> {
@@ -78,7 +86,9 @@ fn launch(out: &Output, config: &Config, place: &Place) -> Result<(), Error> {
     {
         return Err(running(place, &format!("process {pid}")));
     }
-    let log = OpenOptions::new().create(true).append(true).mode(0o640).open(&place.log);
+    let mut options = OpenOptions::new();
+    let options = options.create(true).append(true).mode(0o640);
+    let log = if place.is_log_chosen { options.open(&place.log) } else { own_file::open_to_write(options, &place.log) };
     let log = log.map_err(|error| unusable(&place.log, &error))?;
     let written = log.metadata()?.len();
     let mut command = Command::new(std::env::current_exe()?);

@@ -1,7 +1,7 @@
 //! The way in and out.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::super::state::ApiState;
 use super::HOME;
 use super::view::{Section, View};
 use crate::domain::access::KeyHash;
+use crate::domain::clock;
 
 /// Wrong keys that an address may send within [`PERIOD`].
 const WRONG_MAX: u32 = 10;
@@ -33,11 +34,13 @@ pub(in super::super) struct Attempts(Arc<Mutex<HashMap<IpAddr, (Instant, u32)>>>
 
 impl Attempts {
     fn are_too_many(&self, from: IpAddr, now: Instant) -> bool {
+        let from = network_of(from);
         let wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.get(&from).is_some_and(|(since, count)| now - *since < PERIOD && *count >= WRONG_MAX)
     }
 
     fn note(&self, from: IpAddr, now: Instant) {
+        let from = network_of(from);
         let mut wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= ADDRESSES_MAX {
             wrong.retain(|_, (since, _)| now - *since < PERIOD);
@@ -50,6 +53,14 @@ impl Attempts {
             *entry = (now, 0);
         }
         entry.1 += 1;
+    }
+}
+
+/// Who counts as one: a line of IPv6 has 2^64 addresses to guess from.
+fn network_of(from: IpAddr) -> IpAddr {
+    match from {
+        IpAddr::V4(_) => from,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -114,10 +125,16 @@ async fn admit(state: &ApiState, attempts: &Attempts, request: &HttpRequest, key
     }
 }
 
-/// `POST /dashboard/logout`.
-pub(super) async fn logout(request: HttpRequest) -> Result<HttpResponse, Error> {
+/// `POST /dashboard/logout`. The session is over on every node, and so is every copy of its cookie.
+pub(super) async fn logout(state: Data<ApiState>, request: HttpRequest) -> Result<HttpResponse, Error> {
     if !session::is_of_own_page(request.method(), request.headers()) {
         return Err(Error::PageRefused);
+    }
+    if let Some(session) = session::of(request.headers(), state.store.vault()) {
+        if !state.store.end_session(session.id, session::latest_end(clock::now())).await? {
+            log::debug!("a session was not noted as ended: it is so already, or too many are");
+        }
+        state.keyring.session_was_ended(session.id);
     }
     let mut response = see_other(&format!("{HOME}/login"));
     if let Ok(cookie) = session::end(is_tls(&request)).parse() {
@@ -188,5 +205,11 @@ mod tests {
         assert!(!attempts.are_too_many(from, now + PERIOD));
         attempts.note(from, now + PERIOD);
         assert!(!attempts.are_too_many(from, now + PERIOD));
+        let v6 = |text: &str| text.parse::<IpAddr>().expect("an address");
+        for host in 0..WRONG_MAX {
+            attempts.note(v6(&format!("2001:db8:1:2::{host:x}")), now);
+        }
+        assert!(attempts.are_too_many(v6("2001:db8:1:2:ffff::1"), now));
+        assert!(!attempts.are_too_many(v6("2001:db8:1:3::1"), now));
     }
 }

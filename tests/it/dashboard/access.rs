@@ -49,6 +49,9 @@ async fn a_key_opens_the_pages_until_the_session_ends() {
     }
     let out = api.raw("POST", "/dashboard/logout", &[("Cookie", &session), OWN], b"").await;
     assert!(out.status == 303 && out.headers["set-cookie"].contains("Max-Age=0"), "{:?}", out.headers);
+    let copy = api.raw("GET", "/dashboard", &[("Cookie", &session)], b"").await;
+    assert_eq!(copy.status, 303, "a copy of its cookie is worth nothing");
+    assert_eq!(api.raw("GET", "/api/v1/tasks", &[("Cookie", &session)], b"").await.status, 401);
     let forged = api.raw("GET", "/dashboard", &[("Cookie", "spark_session=gAAAAA")], b"").await;
     assert_eq!(forged.status, 303);
 }

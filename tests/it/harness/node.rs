@@ -307,9 +307,14 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 }
 
 pub(crate) fn http_client() -> reqwest::Client {
+    client_builder().build().expect("a client")
+}
+
+/// A client in the making that talks to loopback.
+pub(crate) fn client_builder() -> reqwest::ClientBuilder {
     // Installed by an earlier test already, all the same.
     let _earlier = rustls::crypto::ring::default_provider().install_default();
     let tls =
         rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().expect("a client")
+    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls)
 }

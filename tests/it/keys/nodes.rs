@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::node::{SOON, TestNode};
+use crate::harness::node::{SOON, TestNode, client_builder};
 use crate::harness::sse::EventStream;
 use crate::harness::stage::{API_KEY, Stage};
 use crate::harness::until;
@@ -137,4 +137,27 @@ async fn a_change_whose_row_can_not_be_written_is_made_and_told_to_the_log() {
     for part in ["key.create", "configured key", "127.0.0.1", r#""name":"ci""#] {
         assert!(told.contains(part), "no {part} in {told}");
     }
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_on_one_node_is_over_on_the_other() {
+    let stage = Stage::new(Duration::ZERO).await;
+    let settings = [("node.roles", "api")];
+    let launch = || TestNode::launch(stage.serve(&settings), &stage.servers.database_url);
+    let (one, other) = tokio::join!(launch(), launch());
+    let client = client_builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let form = |node: &TestNode, path: &str| {
+        client.post(format!("{}/dashboard/{path}", node.url())).header("Sec-Fetch-Site", "same-origin")
+    };
+    let login = form(&one, "login").header("Content-Type", "application/x-www-form-urlencoded");
+    let login = login.body(format!("key={API_KEY}")).send().await.expect("it answers");
+    let cookie = login.headers()["set-cookie"].to_str().expect("text").split(';').next().expect("a pair").to_owned();
+    let status = async |node: &TestNode| {
+        let request = client.get(format!("{}{TASKS}", node.url())).header("Cookie", &cookie);
+        request.send().await.expect("it answers").status().as_u16()
+    };
+    assert_eq!((status(&one).await, status(&other).await), (200, 200));
+    form(&one, "logout").header("Cookie", &cookie).send().await.expect("it answers");
+    assert_eq!(status(&one).await, 401, "at once on the node that did it");
+    until("the other node refuses it", WITHIN, async || (status(&other).await == 401).then_some(())).await;
 }

@@ -53,11 +53,11 @@ async fn keys_are_encrypted_anew_with_the_configured_key() {
     let (code, _, stderr) = db(&stage, Some(NEW_KEY), &["upgrade"]);
     assert!(code == 0 && stderr.contains("source 1") && stderr.contains("db rekey --old-key"), "{stderr}");
     let (code, stdout, stderr) = db(&stage, Some(NEW_KEY), &["rekey", "--old-key", ENCRYPTION_KEY]);
-    assert_eq!((code, stdout.trim()), (0, "2 of 3 keys were encrypted anew"), "{stderr}");
+    assert_eq!((code, stdout.trim()), (0, "2 of 3 secrets were encrypted anew"), "{stderr}");
     assert!(stderr.contains("source 3") && !stderr.contains("source 1"), "{stderr}");
     let after = sealed(&stage).await;
     let (_, stdout, _) = db(&stage, Some(NEW_KEY), &["rekey"]);
-    assert_eq!(stdout.trim(), "0 of 3 keys were encrypted anew");
+    assert_eq!(stdout.trim(), "0 of 3 secrets were encrypted anew");
     assert_eq!(sealed(&stage).await, after, "what is sealed with the key already is left alone");
     let (code, _, stderr) = db(&stage, Some(NEW_KEY), &["rekey", "--old-key", "nonsense"]);
     assert!(code == 2 && stderr.contains("no Fernet key") && !stderr.contains("nonsense"), "{stderr}");

@@ -18,21 +18,21 @@ use crate::harness::until;
 
 /// A message that was received.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
-    pub(super) id: String,
-    pub(super) timestamp: String,
-    pub(super) signature: String,
-    pub(super) text: String,
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) timestamp: String,
+    pub(crate) signature: String,
+    pub(crate) text: String,
 }
 
 impl Message {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
 
     /// Fails unless the message is signed with this secret.
     #[track_caller]
-    pub(super) fn assert_signed(&self, secret: &str) {
+    pub(crate) fn assert_signed(&self, secret: &str) {
         let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
         let signed = format!("{}.{}.{}", self.id, self.timestamp, self.text);
         assert_eq!(self.signature, format!("v1,{}", STANDARD.encode(hmac(&key, signed.as_bytes()))));
@@ -49,7 +49,7 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
 }
 
 /// The server. It ends when this is dropped.
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     got: Arc<Mutex<Vec<Message>>>,
     answers: Arc<Mutex<VecDeque<String>>>,
@@ -63,7 +63,7 @@ impl Drop for Receiver {
 }
 
 impl Receiver {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (got, answers) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<Mutex<VecDeque<String>>>::default());
@@ -76,21 +76,21 @@ impl Receiver {
         Self { address, got, answers, serving }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hook?from=spark", self.address)
     }
 
     /// Answers the next message so; all others with 204. `hang` is no answer at all.
-    pub(super) fn plan(&self, answer: &str) {
+    pub(crate) fn plan(&self, answer: &str) {
         self.answers.lock().unwrap().push_back(answer.to_owned());
     }
 
-    pub(super) fn got(&self) -> Vec<Message> {
+    pub(crate) fn got(&self) -> Vec<Message> {
         self.got.lock().unwrap().clone()
     }
 
     /// Waits for so many messages; there must not be more.
-    pub(super) async fn until_got(&self, count: usize) -> Vec<Message> {
+    pub(crate) async fn until_got(&self, count: usize) -> Vec<Message> {
         let got = until(&format!("{count} messages"), SOON, async || {
             let got = self.got();
             (got.len() >= count).then_some(got)

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api::client::{TestApi, id};
+use crate::keys::{make, text};
 
 const PATH: &str = "/api/v1/notifications";
 
@@ -54,4 +55,18 @@ async fn a_change_leaves_the_rest_and_null_takes_away() {
     api.call("DELETE", &format!("/api/v1/workflows/{workflow}"), None).await.expect(200);
     api.get(&one).await.expect(404);
     api.get(&format!("{PATH}/x/deliveries")).await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_path_of_a_receiver_which_may_be_its_secret_is_shown_to_admins_only() {
+    let api = TestApi::start().await;
+    let url = "https://hooks.example.com/services/T0/B0/the-receivers-secret?token=x";
+    let body = json!({ "name": "on-call", "url": url, "events": ["task.failed"] });
+    let one = format!("{PATH}/{}", id(&api.post(PATH, body).await.expect(201)));
+    for (scope, shown) in [("read", "https://hooks.example.com/***"), ("admin", url)] {
+        let key = text(&make(&api, scope, scope).await);
+        let get = async |path: &str| api.raw("GET", path, &[("X-API-Key", &key)], b"").await.expect(200);
+        assert_eq!(get(&one).await["url"], shown, "{scope}");
+        assert_eq!(get(PATH).await["items"][0]["url"], shown, "{scope}");
+    }
 }
