@@ -69,14 +69,13 @@ pub(super) fn run(out: &Output, args: &DevArgs) -> Result<(), Error> {
 fn configure(args: &DevArgs, postgres: &PrivatePostgres, redis: &PrivateRedis) -> Result<Config, Error> {
     let dir = std::path::absolute(&args.dir)?;
     let key = api_key(&dir)?;
-    let mut set = vec![
+    let own = vec![
         ("database.url".to_owned(), postgres.url(DATABASE)),
         ("redis.url".to_owned(), redis.url()),
         ("api.keys".to_owned(), key.expose().to_owned()),
         ("state_dir".to_owned(), dir.display().to_string()),
         ("encryption_key_file".to_owned(), dir.join("encryption.key").display().to_string()),
     ];
-    set.extend(args.set.iter().cloned());
     let port = args.port.or(args.demo.then_some(0));
     let flags = Flags {
         profile: args.profile.clone(),
@@ -84,7 +83,8 @@ fn configure(args: &DevArgs, postgres: &PrivatePostgres, redis: &PrivateRedis) -
         port,
         // The demo's own lines are the show.
         log_level: args.demo.then(|| "warn".to_owned()),
-        set,
+        own,
+        set: args.set.clone(),
         ..Flags::default()
     };
     Config::load(&LoadOptions::from_process(None, flags)).map_err(|errors| Error::Usage(errors.to_string()))

@@ -98,6 +98,9 @@ mod tests {
         };
         let lines = told(&options);
         assert!(lines.len() == 1 && lines[0].starts_with("api.keys was given on the command line"), "{lines:?}");
+        // A command that sets its own, as `dev` does, shows it to nobody.
+        options.flags = Flags { own: options.flags.set, ..Flags::default() };
+        assert!(told(&options).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::raw::{Layer, text};
 /// Where a value of `--set` came from.
 pub(super) const SET: &str = "flag --set";
 
-/// The flags that overrule every other source. Empty means not given. Not `Debug`: `--set` may hold a secret.
+/// The flags that overrule every other source. Empty means not given. Not `Debug`: the last two may hold a secret.
 #[derive(Clone, Default)]
 pub struct Flags {
     /// `--profile`.
@@ -26,6 +26,8 @@ pub struct Flags {
     pub queues: Vec<String>,
     /// `--log-level`.
     pub log_level: Option<String>,
+    /// What the command sets by itself, which nobody typed; `set` overrules it.
+    pub own: Vec<(String, String)>,
     /// `--set key=value`, for any key.
     pub set: Vec<(String, String)>,
 }
@@ -55,6 +57,9 @@ impl Flags {
             pool.insert("name".to_owned(), Value::new(Some(&origin), first.as_str()));
             pool.insert("queues".to_owned(), Value::new(Some(&origin), self.queues.clone()));
             layer.insert("pools".to_owned(), Value::new(Some(&origin), vec![Value::new(Some(&origin), pool)]));
+        }
+        for (key, value) in &self.own {
+            layer.insert(key.clone(), text(value, "this command"));
         }
         for (key, value) in &self.set {
             layer.insert(key.clone(), text(value, SET));

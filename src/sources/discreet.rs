@@ -1,14 +1,16 @@
 //! Keeps a source's key out of every text that is shown: a server may repeat what it was sent, in a refusal, in the
-//! address of a redirect, or in an answer that can't be used. Done once, around whatever speaks to the source.
+//! address of a redirect, in an answer that can't be used, or in one that can: an endpoint that answers with the headers
+//! it got is a common one. Done once, around whatever speaks to the source.
 
 use std::fmt::Write as _;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use url::form_urlencoded::byte_serialize;
 
 use super::{Error, RunRequest, WorkflowSource};
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::source::Secret;
 use crate::domain::workflow::RemoteFlow;
 
@@ -18,6 +20,10 @@ const MASK: &str = "***";
 const CUT: &str = "...";
 /// Less of a secret than this, where a text was cut, tells nothing.
 const TELLING: usize = 3;
+
+/// Bytes from which on a secret is no ordinary part of a result. Errors are cleaned of shorter ones too; results, which
+/// are passed on to the letter, are not.
+const UNMISTAKABLE: usize = 16;
 
 /// Secrets in every form in which a server may repeat them.
 #[derive(Clone, Default)]
@@ -73,6 +79,21 @@ impl Secrets {
         self.0.iter().filter_map(|secret| part_of(secret, text)).max()
     }
 
+    /// An answer without the secrets that can't be a part of it by chance.
+    fn hide_in_answer(&self, mut answer: Answer) -> Answer {
+        for secret in self.0.iter().filter(|secret| secret.len() >= UNMISTAKABLE) {
+            if answer.text.contains(secret.as_str()) {
+                answer.text = answer.text.replace(secret, MASK);
+            }
+            if answer.output.get().contains(secret.as_str()) {
+                let hidden = answer.output.get().replace(secret, MASK);
+                // Only a secret with quotes in it could leave what is no JSON: then nothing is kept.
+                answer.output = RawValue::from_string(hidden).unwrap_or_else(|_| RawValue::NULL.to_owned());
+            }
+        }
+        answer
+    }
+
     fn hide_in(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.hide(text)),
@@ -90,7 +111,7 @@ fn part_of(secret: &str, text: &str) -> Option<usize> {
     ends.filter(|at| text.ends_with(&secret[..*at])).max()
 }
 
-/// A source whose texts don't hold its secrets. What its flows are and what they answer is passed on as it is.
+/// A source whose texts don't hold its secrets. What its flows are is passed on as it is.
 pub(super) struct Discreet {
     pub(super) source: Box<dyn WorkflowSource>,
     pub(super) secrets: Secrets,
@@ -125,6 +146,7 @@ impl WorkflowSource for Discreet {
                 failure.message = self.secrets.hide(failure.message);
                 Outcome::Failed(failure)
             }
+            Outcome::Completed(answer) => Outcome::Completed(self.secrets.hide_in_answer(answer)),
             other => other,
         }
     }
@@ -153,6 +175,25 @@ mod tests {
         assert_eq!(secrets.hide("GET /a answers sk-12..., not a list".to_owned()), "GET /a answers ***..., not a list");
         assert_eq!(secrets.hide("sk-... or sk-1234...".to_owned()), "***... or ***...");
         assert_eq!(secrets.hide("is it sk...".to_owned()), "is it sk...", "what tells nothing stays");
+    }
+
+    #[test]
+    fn a_result_that_repeats_a_long_key_loses_it_and_nothing_else() {
+        let answer = |output: &str, text: &str| Answer {
+            output: RawValue::from_string(output.to_owned()).expect("JSON"),
+            text: text.to_owned(),
+        };
+        let secrets = Secrets::of(&Secret::new("sk-a \"long\" enough key"));
+        let output =
+            r#"{"n":1.0,"headers":{"x-api-key":"sk-a \"long\" enough key"},"url":"/?k=sk-a+%22long%22+enough+key"}"#;
+        let hidden = secrets.hide_in_answer(answer(output, "you sent sk-a \"long\" enough key"));
+        assert_eq!(hidden.output.get(), r#"{"n":1.0,"headers":{"x-api-key":"***"},"url":"/?k=***"}"#);
+        assert_eq!(hidden.text, "you sent ***");
+        let kept = Secrets::of(&Secret::new("word")).hide_in_answer(answer(r#""a word""#, "a word"));
+        assert_eq!((kept.output.get(), kept.text.as_str()), (r#""a word""#, "a word"));
+        let odd = Secrets::of(&Secret::new("123456789abcdef\"]"));
+        let odd = odd.hide_in_answer(answer(r#"["123456789abcdef"]"#, ""));
+        assert_eq!(odd.output.get(), "null");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! service writes, answers or can be looked at.
 
 mod files;
+mod nowhere;
 mod processes;
 mod rekey;
 mod scene;

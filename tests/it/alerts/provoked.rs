@@ -173,7 +173,7 @@ async fn workers(scene: &mut Scene, node: &TestNode) {
         let limited = Command::new("prlimit").args(["--pid", &pid, &soft]).status().expect("prlimit is there");
         assert!(limited.success(), "{limited}");
     };
-    let open = std::fs::read_dir(format!("/proc/{}/fd", node.pid())).expect("it runs").count();
+    let open = node.open_files().await;
     limit(open + open / 8);
     scene.prometheus.provoke(&["OpenFilesHigh"], nothing, async || limit(4_096)).await;
 }

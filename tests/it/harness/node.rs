@@ -221,6 +221,14 @@ impl TestNode {
         .await;
     }
 
+    /// How many files and sockets the service had open at its last sample. What `/proc` says of them is hidden from the
+    /// service's own user.
+    pub(crate) async fn open_files(&self) -> usize {
+        let metrics = self.get("/metrics").await;
+        let line = metrics.as_str().expect("text").lines().find_map(|line| line.strip_prefix("process_open_fds "));
+        line.expect("it is told").parse::<f64>().expect("a number") as usize
+    }
+
     /// The processes of the executors.
     pub(crate) async fn child_pids(&self) -> Vec<u32> {
         self.executors().await.iter().filter_map(|executor| u32::try_from(executor["pid"].as_u64()?).ok()).collect()

@@ -72,12 +72,9 @@ async fn ten_thousand_idle_connections_leave_room_for_a_new_client() {
     let task = node.run(&workflow, &json!({"input_data": "x"})).await;
     let answered_after = asked_at.elapsed();
     node.until_task_is(&task, "completed").await;
+    until("they are counted", SOON, async || (node.open_files().await > IDLE / 2).then_some(())).await;
     drop(idle);
-    until("they are gone", SOON, async || {
-        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", node.pid())).expect("it runs").count();
-        (descriptors < 500).then_some(())
-    })
-    .await;
+    until("they are gone", SOON, async || (node.open_files().await < 500).then_some(())).await;
     let after = memory_mb(node.pid());
     println!(
         "{IDLE} idle connections: {before} MB before, {during} MB during, {after} MB after; a new client was answered after {answered_after:?}"

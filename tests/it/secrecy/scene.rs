@@ -80,7 +80,7 @@ pub(super) fn serve(stage: &Stage, settings: &[(&str, &str)]) -> (Command, PathB
     (command, stdout)
 }
 
-/// A source that fails as its input says, each time telling all that it was sent, the key with it.
+/// A source that fails, or not, as its input says, each time telling all that it was sent, the key with it.
 pub(super) fn telltale() -> Scripted {
     Scripted::answering(|_, request| {
         let key = request.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap_or_default().to_owned();
@@ -90,8 +90,8 @@ pub(super) fn telltale() -> Scripted {
             http("200 OK", "", "")
         } else if request.contains("as a redirect") {
             http("307 Temporary Redirect", &format!("location: /moved/{percent}?key={percent}\r\n"), "")
-        } else if request.contains("as no JSON") {
-            http("200 OK", json, &format!("{{ {request}"))
+        } else if request.contains("as a result") {
+            http("200 OK", json, &serde_json::json!({ "result": request }).to_string())
         } else if request.contains("as a failure of its own") {
             http("503 Service Unavailable", "", &format!("<html>{request}</html>"))
         } else {
