@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::domain::ids::ExecutorId;
 use crate::domain::queue::QueueName;
+use crate::domain::recycle::RecycleLimits;
 
 /// Events that a pool's history keeps at most.
 const HISTORY_LIMIT: usize = 2_000;
@@ -27,6 +28,8 @@ pub struct PoolView {
     pub threads: usize,
     /// Executors, and slots of each, that the configuration gives it.
     pub configured: (usize, usize),
+    /// What one of its children may use before it is replaced.
+    pub recycle: RecycleLimits,
     /// Whether its children crash too often.
     pub failed: bool,
     /// Its executors, in the order of their start.

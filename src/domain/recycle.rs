@@ -1,7 +1,9 @@
 //! When a child has done enough.
 
+use serde::Serialize;
+
 /// Limits of one child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RecycleLimits {
     /// Attempts after which a child is replaced.
     pub max_tasks_per_child: u64,

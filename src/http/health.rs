@@ -229,6 +229,7 @@ mod tests {
     use super::*;
     use crate::dispatch::roster::ExecutorView;
     use crate::domain::ids::ExecutorId;
+    use crate::domain::recycle::RecycleLimits;
 
     fn pool(state: &'static str, failed: bool) -> PoolView {
         let executor = ExecutorView {
@@ -248,6 +249,7 @@ mod tests {
             workers: 1,
             threads: 1,
             configured: (1, 1),
+            recycle: RecycleLimits { max_tasks_per_child: 100, max_memory_per_child_kb: 200_000 },
             failed,
             executors: vec![executor],
         }

@@ -169,6 +169,7 @@ fn merge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::recycle::RecycleLimits;
 
     #[test]
     fn a_served_queue_is_shown_though_it_is_empty() {
@@ -180,6 +181,7 @@ mod tests {
             workers: 1,
             threads: 1,
             configured: (1, 1),
+            recycle: RecycleLimits { max_tasks_per_child: 100, max_memory_per_child_kb: 200_000 },
             failed: false,
             executors: vec![],
         };

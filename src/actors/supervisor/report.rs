@@ -76,6 +76,7 @@ impl Supervisor {
             workers,
             threads,
             configured: self.configured,
+            recycle: self.shape.limits.recycle,
             failed,
             executors,
         }
