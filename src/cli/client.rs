@@ -79,16 +79,25 @@ impl Client {
         self.request(Method::DELETE, path)
     }
 
+    /// How the service is: the one page that belongs to no version of the API.
+    pub(super) fn get_health(&self) -> Request<'_> {
+        self.request_at(Method::GET, &["health"])
+    }
+
     fn request(&self, method: Method, path: &[&str]) -> Request<'_> {
+        self.request_at(method, &[&["api", "v1"], path].concat())
+    }
+
+    fn request_at(&self, method: Method, path: &[&str]) -> Request<'_> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+            segments.pop_if_empty().extend(path);
         }
         Request { client: self, inner: self.http.request(method, url) }
     }
 
     /// The address for messages: no user name, no password.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let mut url = self.base.clone();
         let _ = url.set_username("");
         let _ = url.set_password(None);

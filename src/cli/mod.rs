@@ -47,6 +47,7 @@ mod task_view;
 mod tasks;
 mod telemetry;
 mod tls_args;
+mod top;
 mod tune;
 mod watch;
 mod worker;
@@ -126,6 +127,8 @@ enum Command {
     Queues(connection::Group<queues::Command>),
     /// What is wrong at this moment, why, and what to do (exit code 3: a warning, 4: something critical)
     Doctor(connection::ServiceRemote),
+    /// What happens, on the whole screen: queues, pools, workers, running tasks, rates, sources
+    Top(top::TopArgs),
     /// Put load on the service: many runs of a workflow, and how long they took
     LoadTest(load_test::LoadTestArgs),
     /// The database's schema
@@ -250,6 +253,9 @@ fn dispatch(cli: Cli, invoked_as: &str) -> Result<(), Error> {
         }
         Command::Doctor(service) => {
             with_service(&remote.or(service.remote()), out, async |session| doctor::run(&session).await)
+        }
+        Command::Top(args) => {
+            with_service(&remote.or(args.remote()), out, async |session| top::run(&session, args).await)
         }
         Command::LoadTest(args) => {
             with_service(&remote.or(args.remote()), out, async |session| load_test::run(&session, args).await)

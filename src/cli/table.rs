@@ -6,7 +6,7 @@ use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Row, Table,
 use super::render::clean;
 
 /// Characters between two columns.
-const GAP: u16 = 2;
+pub(super) const GAP: u16 = 2;
 /// A column that shrinks keeps at least so many characters, or its header.
 const LEAST: u16 = 10;
 
@@ -22,7 +22,7 @@ pub(super) enum Column {
 }
 
 impl Column {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Keep(name) | Self::Shrink(name) | Self::Drop(name) => name,
         }
@@ -90,7 +90,7 @@ fn spaced(mut table: Table) -> Table {
 }
 
 /// Which columns to leave out so that the others have what they need.
-fn hidden(columns: &[Column], natural: &[u16], width: Option<u16>) -> Vec<usize> {
+pub(super) fn hidden(columns: &[Column], natural: &[u16], width: Option<u16>) -> Vec<usize> {
     let Some(width) = width else { return Vec::new() };
     let need = |at: usize| u32::from(columns[at].need(natural[at]) + GAP);
     let mut total: u32 = (0..columns.len()).map(need).sum();
@@ -122,7 +122,7 @@ fn cell(text: &str) -> Cell {
 }
 
 /// comfy-table itself prints no colour into a pipe.
-fn wants_color() -> bool {
+pub(super) fn wants_color() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

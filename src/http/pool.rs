@@ -1,5 +1,7 @@
 //! `/api/v1/pools`: the pools of this node, and how large they are.
 
+use std::collections::BTreeMap;
+
 use actix_web::web::{Data, Json, Path};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,7 +10,7 @@ use super::body::Body;
 use super::error::{Error, ErrorBody, Problem, ValidationBody};
 use super::state::ApiState;
 use crate::dispatch::resize::{self, Resize};
-use crate::dispatch::roster::PoolView;
+use crate::dispatch::roster::{PoolView, Roster};
 use crate::domain::ids::NodeId;
 
 /// The pools of a node.
@@ -54,6 +56,13 @@ pub struct Pool {
     configured: PoolSize,
     /// Whether a restart or a reload keeps its size: both bring back what the configuration says.
     kept_on_restart: bool,
+    /// Attempts after which one of its children is replaced.
+    max_tasks_per_child: u64,
+    /// Resident memory in KB (1024 bytes) above which one of its children is replaced; at twice this it is killed.
+    max_memory_per_child_kb: u64,
+    /// Executors that went since the node was started, by reason: `max_tasks`, `max_memory`, `memory_wall`,
+    /// `scaled_down`, `crashed`.
+    restarts: BTreeMap<&'static str, u64>,
     /// Whether its children crash too often.
     failed: bool,
 }
@@ -95,7 +104,7 @@ pub struct PoolPatch {
     responses((status = 200, description = "The pools", body = Pools))
 )]
 pub(super) async fn list(state: Data<ApiState>) -> Json<Pools> {
-    let items: Vec<Pool> = state.dispatch.roster().pools().iter().map(Pool::from).collect();
+    let items = Pool::all(state.dispatch.roster());
     Json(Pools { total: items.len(), items, node: state.dispatch.node() })
 }
 
@@ -117,18 +126,23 @@ pub(super) async fn patch(state: Data<ApiState>, name: Path<String>, body: Body)
         return Err(Error::invalid(Problem { loc: vec!["body".into()], msg, kind: "missing".to_owned() }));
     }
     let view = state.dispatch.resize(&name, Resize { workers, threads }).await?;
-    Ok(Json(ResizedPool { pool: Pool::from(&view), node: state.dispatch.node() }))
+    let pool = Pool::new(&view, &state.dispatch.roster().replaced());
+    Ok(Json(ResizedPool { pool, node: state.dispatch.node() }))
 }
 
 impl Pool {
+    /// The pools of this node.
+    pub(super) fn all(roster: &Roster) -> Vec<Self> {
+        let replaced = roster.replaced();
+        roster.pools().iter().map(|view| Self::new(view, &replaced)).collect()
+    }
+
     /// Room for attempts, once all its executors serve.
     pub(super) fn slots(&self) -> usize {
         self.workers * self.threads
     }
-}
 
-impl From<&PoolView> for Pool {
-    fn from(view: &PoolView) -> Self {
+    fn new(view: &PoolView, replaced: &[(String, &'static str, u64)]) -> Self {
         let count = |state: &str| view.executors.iter().filter(|executor| executor.state == state).count();
         let (workers, threads) = view.configured;
         let ready = count("ready");
@@ -146,6 +160,9 @@ impl From<&PoolView> for Pool {
             active: view.executors.iter().map(|executor| executor.active).sum(),
             configured: PoolSize { workers, threads },
             kept_on_restart: (view.workers, view.threads) == view.configured,
+            max_tasks_per_child: view.recycle.max_tasks_per_child,
+            max_memory_per_child_kb: view.recycle.max_memory_per_child_kb,
+            restarts: replaced.iter().filter(|(pool, ..)| *pool == view.name).map(|(_, why, n)| (*why, *n)).collect(),
             failed: view.failed,
         }
     }

@@ -114,11 +114,10 @@ pub(super) fn show(roster: &Roster) -> Workers {
         };
         history.iter().rev().find(recycled).and_then(|event| event.reason)
     };
-    let (mut items, mut pools) = (Vec::new(), Vec::new());
+    let mut items = Vec::new();
     for pool in roster.pools() {
         let queues: Vec<String> = pool.queues.iter().map(ToString::to_string).collect();
         let reason = last_recycle(&pool.name);
-        pools.push(Pool::from(&pool));
         items.extend(pool.executors.into_iter().map(|executor| Executor {
             id: executor.id,
             pool: pool.name.clone(),
@@ -133,7 +132,7 @@ pub(super) fn show(roster: &Roster) -> Workers {
             last_recycle_reason: reason,
         }));
     }
-    Workers { total: items.len(), items, pools }
+    Workers { total: items.len(), items, pools: Pool::all(roster) }
 }
 
 impl Workers {

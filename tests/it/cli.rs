@@ -14,6 +14,7 @@ mod run_agent;
 pub(crate) mod script;
 mod spelling;
 mod terminal;
+mod top;
 mod tune;
 mod watch;
 
