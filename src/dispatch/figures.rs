@@ -64,13 +64,16 @@ pub struct ProcessFigures {
     pub machine_cpu: f64,
 }
 
+/// Circuits with the names of their sources.
+pub type NamedCircuits = Vec<(String, Circuit)>;
+
 /// The figures.
 #[derive(Debug, Default)]
 pub struct Figures {
     redis: Kept<RedisFigures>,
     server: Kept<ServerFigures>,
     queues: Kept<Vec<QueueRecord>>,
-    sources_away: Kept<Vec<(String, Circuit)>>,
+    sources_away: Kept<NamedCircuits>,
     process: Kept<ProcessFigures>,
     /// Looks at the histogram of query times, the oldest first.
     queries: Looks<Observed>,
@@ -154,7 +157,7 @@ impl Figures {
     }
 
     /// Sources that are left alone, by name; the worst first.
-    pub fn sources_away(&self) -> Option<Arc<Measured<Vec<(String, Circuit)>>>> {
+    pub fn sources_away(&self) -> Option<Arc<Measured<NamedCircuits>>> {
         self.sources_away.get()
     }
 
