@@ -2,6 +2,7 @@
 
 pub(crate) mod ahead;
 pub(crate) mod chromium;
+pub(crate) mod inbox;
 pub(crate) mod node;
 pub(crate) mod proxy;
 pub(crate) mod root;
