@@ -81,16 +81,20 @@ fn header(buffer: &mut Buffer, place: Rect, state: &State, look: &Look) {
     let mut lines = place.rows();
     let Some(first) = lines.next() else { return };
     let rhythm = if state.is_paused { "paused".to_owned() } else { format!("every {} s", look.interval.as_secs_f64()) };
-    let right = format!("{}  {rhythm}", clock(look.now));
-    let width = columns(&right).min(first.width);
-    let left = Rect { width: first.width.saturating_sub(width + 2), ..first };
     // A screen of one line says the most important thing only.
-    let status = if place.height > 1 {
+    let is_short = place.height == 1;
+    let status = if is_short {
+        format!("Spark {}", health.status)
+    } else {
         let version = health.services.api.version.as_str();
         format!("Spark{}{version} at {}", if version.is_empty() { "" } else { " " }, look.url)
-    } else {
-        format!("Spark {}", health.status)
     };
+    let mut right = format!("{}  {rhythm}", clock(look.now));
+    if is_short && columns(&status) + 2 + columns(&right) > first.width {
+        right.clear();
+    }
+    let width = columns(&right).min(first.width);
+    let left = Rect { width: first.width.saturating_sub(width + 2), ..first };
     put(buffer, left, &status, look.theme.head());
     let style = if state.is_paused { look.theme.mood(Mood::Warning) } else { look.theme.dim() };
     put(buffer, Rect { x: first.x + first.width - width, width, ..first }, &right, style);
