@@ -22,11 +22,25 @@ async fn front_and_back(stage: &Stage) -> (TestNode, TestNode) {
 
 /// How often nodes told one another anything.
 async fn publishes(stage: &Stage) -> u64 {
+    calls(stage, "publish").await
+}
+
+/// How often Redis was sent a command.
+async fn calls(stage: &Stage, command: &str) -> u64 {
     let client = redis::Client::open(stage.servers.redis_url.as_str()).expect("a url");
     let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
     let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.expect("Redis tells");
-    let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls=")?.split(',').next());
+    let prefix = format!("cmdstat_{command}:calls=");
+    let calls = info.lines().find_map(|line| line.strip_prefix(&prefix)?.split(',').next());
     calls.map_or(0, |calls| calls.parse().expect("a number"))
+}
+
+/// Waits until both nodes have looked anew who listens: one that looks just while it begins to listen itself takes itself
+/// for another, until it looks again.
+async fn until_pinged(stage: &Stage) {
+    const LOOK: &str = "pubsub|numsub";
+    let before = calls(stage, LOOK).await;
+    until("both have looked twice", SOON, async || (calls(stage, LOOK).await >= before + 6).then_some(())).await;
 }
 
 /// The batches of the hot path that a node has made.
@@ -177,6 +191,7 @@ async fn redis_carries_events_only_to_other_nodes_that_listen() {
     assert_eq!(publishes(&stage).await, 0, "nobody listens");
     let mut all = front.stream("/api/v1/events").await;
     assert_eq!(all.next().await.expect("open").what(), "gap", "the other node begins to tell");
+    until_pinged(&stage).await;
     let before = (publishes(&stage).await, batches(&back).await);
     let ids = front.run_many(&workflow, 100).await;
     let mut completed = 0;

@@ -12,6 +12,10 @@ use serde_json::json;
 use super::scene::{Secrets, serve, write_dotenv};
 use crate::harness::node::{SOON, TestNode};
 use crate::harness::stage::Stage;
+use crate::harness::until;
+
+/// The command line of a child.
+const CHILD: &[u8] = b"automagik-spark\0executor\0";
 
 /// Somebody without any right.
 const NOBODY: u32 = 65_534;
@@ -77,7 +81,7 @@ async fn processes_tell_no_secret_leave_no_core_and_the_service_is_closed_to_its
         assert_eq!(line(*pid, "status", "Uid:").split(' ').next(), Some(user().to_string().as_str()));
     }
     for pid in &children {
-        assert_eq!(read(*pid, "cmdline").unwrap(), b"automagik-spark\0executor\0");
+        assert_eq!(read(*pid, "cmdline").unwrap(), CHILD);
         assert_eq!(variables(*pid), ["RUST_BACKTRACE"], "a child is given what it needs, and nothing else");
     }
     // The kernel gives the files of a process to root that is not dumpable.
@@ -114,9 +118,15 @@ async fn a_daemon_and_the_commands_about_it_tell_no_secret() {
     let started = spark(&["-o", "json", "worker", "start", "--daemon", "--workers", "1", "--log-level", "trace"]);
     let started: serde_json::Value = serde_json::from_str(&started).unwrap();
     let pid = u32::try_from(started["pid"].as_u64().unwrap()).unwrap();
-    let children = String::from_utf8(children_of(pid)).unwrap();
-    let children: Vec<u32> = children.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
-    assert_eq!(children.len(), 3, "a child of each shipped pool");
+    let children = until("there is a child of each shipped pool", SOON, async || {
+        let children = String::from_utf8(children_of(pid)).unwrap();
+        let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+        // One that is just being started is still the service by its looks.
+        let is_child = |pid: &u32| read(*pid, "cmdline").is_ok_and(|line| line == CHILD);
+        let children: Vec<u32> = children.filter(is_child).collect();
+        (children.len() == 3).then_some(children)
+    })
+    .await;
     for pid in children.iter().chain([&pid]) {
         secrets.assert_not_in("a command line", &read(*pid, "cmdline").unwrap());
         secrets.assert_not_in("an environment", &read(*pid, "environ").unwrap());
