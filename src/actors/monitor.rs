@@ -1,6 +1,7 @@
 //! The monitor: samples the children and this process, pings PostgreSQL and Redis, and tells systemd that the service
 //! makes progress. What takes longer to find out is measured beside it, see `measure.rs`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix::Addr;
@@ -93,7 +94,11 @@ async fn sample(system: Option<System>, pids: Vec<u32>) -> (Option<System>, Samp
     let Some(mut system) = system else { return (None, Sampling::default()) };
     let sampling = tokio::task::spawn_blocking(move || {
         let own = Pid::from_u32(std::process::id());
-        let ids: Vec<Pid> = pids.iter().map(|pid| Pid::from_u32(*pid)).chain([own]).collect();
+        // Those of the last sample, too: sysinfo forgets a process that has ended only if it is asked for it again, and a
+        // service replaces children for as long as it runs.
+        let known = system.processes().keys().copied();
+        let ids: BTreeSet<Pid> = pids.iter().map(|pid| Pid::from_u32(*pid)).chain([own]).chain(known).collect();
+        let ids: Vec<Pid> = ids.into_iter().collect();
         let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().without_tasks();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&ids), true, kind);
         system.refresh_cpu_usage();
@@ -160,5 +165,28 @@ fn beat_is_fresh(options: &MonitorOptions, dispatch: &Dispatch) -> bool {
 fn notify_watchdog() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
         log::debug!("systemd can't be told: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_that_has_ended_is_forgotten() {
+        let mut system = System::new().ok();
+        for _ in 0..3 {
+            let mut child = Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("it starts");
+            let (sampled, sampling) = sample(system, vec![child.id()]).await;
+            assert_eq!(sampling.children.len(), 1);
+            child.kill().expect("it runs");
+            child.wait().expect("it ends");
+            system = sampled;
+        }
+        let (system, sampling) = sample(system, Vec::new()).await;
+        assert!(sampling.children.is_empty() && sampling.process.is_some());
+        assert_eq!(system.expect("it is there").processes().len(), 1, "only this process is left");
     }
 }
