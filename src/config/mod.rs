@@ -5,6 +5,7 @@
 
 mod adapters;
 mod api;
+mod circuit;
 pub mod dotenv;
 mod env;
 mod error;
@@ -41,6 +42,7 @@ pub use self::worker::WorkerConfig;
 
 use self::read::Reader;
 use crate::domain::adapter::Adapters;
+use crate::domain::circuit::CircuitOptions;
 use crate::domain::source::Secret;
 
 /// The configuration, validated.
@@ -66,6 +68,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// What sources of type `http` may name.
     pub adapters: Adapters,
+    /// When sources are left alone.
+    pub circuit: CircuitOptions,
     /// PostgreSQL.
     pub database: DatabaseConfig,
     /// Redis.
@@ -133,6 +137,7 @@ impl Config {
             state_dir,
             api,
             adapters: adapters::read(&mut reader, loaded.home.as_deref()),
+            circuit: circuit::read(&mut reader),
             database: DatabaseConfig::read(&mut reader),
             redis: RedisConfig::read(&mut reader),
             worker: WorkerConfig::read(&mut reader),

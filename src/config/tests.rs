@@ -179,6 +179,7 @@ fn each_mistake_is_found() {
         ("[worker]\nhttp_timeout_s = inf", "worker.http_timeout_s", "from 0.1 to 3600"),
         ("[worker]\nhttp_timeout_s = 3601", "worker.http_timeout_s", "from 0.1 to 3600"),
         ("[worker]\nrestart_backoff_ms = 20000", "worker.restart_backoff_max_s", "must not be less"),
+        ("[sources]\ncircuit_wait_s = 301", "sources.circuit_max_wait_s", "must not be less than circuit_wait_s"),
         ("[redis]\nurl = \"http://h\"", "redis.url", "redis://"),
         ("[redis]\nurl = \"redis://h/zero\"", "redis.url", "redis://"),
         ("[redis]\nkey_prefix = \"a b\"", "redis.key_prefix", "characters"),

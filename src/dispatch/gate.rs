@@ -34,8 +34,9 @@ pub(super) struct Gates {
     known: Arc<Known>,
 }
 
-#[derive(Default)]
 struct Known {
+    /// When a circuit opens.
+    options: Mutex<CircuitOptions>,
     /// Rings when there may be room for a parked task.
     bell: Notify,
     /// Sources of which a good end is worth telling.
@@ -47,19 +48,24 @@ impl Known {
         // A set of ids is never half changed.
         self.troubled.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn options(&self) -> MutexGuard<'_, CircuitOptions> {
+        // Values that are replaced whole.
+        self.options.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Gates {
     pub(super) fn start(store: Store, options: &DispatchOptions, runtime: &Handle) -> Self {
-        let known = Arc::new(Known::default());
-        let circuit = options.circuit;
+        let known =
+            Arc::new(Known { options: Mutex::new(options.circuit), bell: Notify::new(), troubled: Mutex::default() });
         let signals = Batcher::spawn(runtime, SIGNALS_WAITING, options.max_batch, {
             let known = known.clone();
             move |signals: Vec<SourceSignal>| {
                 let (store, known) = (store.clone(), known.clone());
                 async move {
                     let count = signals.len();
-                    learn(&store, &known, signals, circuit).await;
+                    learn(&store, &known, signals).await;
                     vec![(); count]
                 }
             }
@@ -87,9 +93,10 @@ impl Gates {
 }
 
 /// A signal that is lost is lost: a source that is down fails again, and a probe without an end is followed by another.
-async fn learn(store: &Store, known: &Known, signals: Vec<SourceSignal>, options: CircuitOptions) {
+async fn learn(store: &Store, known: &Known, signals: Vec<SourceSignal>) {
     let bad = signals.iter().filter(|told| told.signal != Signal::Up).map(|told| told.source);
     known.troubled().extend(bad);
+    let options = *known.options();
     match store.learn(signals, options).await {
         Ok(changes) => {
             for change in changes {
@@ -171,6 +178,11 @@ impl Dispatch {
         let troubled = self.inner.store.troubled_sources().await?;
         *self.inner.gates.known.troubled() = troubled.into_iter().collect();
         Ok(())
+    }
+
+    /// From now on circuits open so. One that is open waits for as long as it was told.
+    pub fn set_circuit(&self, options: CircuitOptions) {
+        *self.inner.gates.known.options() = options;
     }
 
     /// Completes when there may be room for a parked task.
