@@ -49,8 +49,13 @@ fn filter_form(asked: &Asked) -> Markup {
             label { span { "Who" } input name="actor" value=(asked.get("actor")) placeholder="a key's name" data-search; }
             label { span { "Did" } input name="action" value=(asked.get("action")) list="actions" placeholder="source.update" autocomplete="off"; }
             datalist #actions { @for action in policy::actions() { option value=(action) {} } }
-            label { span { "From (UTC)" } input type="datetime-local" name="since" value=(asked.get("since")); }
-            label { span { "Until (UTC)" } input type="datetime-local" name="until" value=(asked.get("until")); }
+            details open[asked.has_any(&["since", "until"])] {
+                summary { "More" }
+                div.row {
+                    label { span { "From (UTC)" } input type="datetime-local" name="since" value=(asked.get("since")); }
+                    label { span { "Until (UTC)" } input type="datetime-local" name="until" value=(asked.get("until")); }
+                }
+            }
             (asked.kept(&["entity_type", "entity_id"]))
             button type="submit" { "Show" }
             @if !asked.is_empty() { a href="/dashboard/audit" { "Clear" } }
@@ -87,7 +92,7 @@ fn row(view: &View, entry: &AuditEntry) -> Markup {
             }
             td.mono data-label="Did" { (entry.action) }
             td data-label="To" { (thing(entry)) }
-            td data-label="What" { (what(&entry.summary)) }
+            td.wide data-label="What" { (what(&entry.summary)) }
         }
     }
 }

@@ -12,18 +12,18 @@ pub(super) const POLICY_LABEL: &str = "If unknown whether it ran";
 /// Limits, each with what it holds.
 pub(super) fn facts(limits: Limits) -> Markup {
     html! {
-        div { dt { "At a time" } dd { @match limits.max_concurrency { Some(most) => (most), None => "no limit" } } }
-        div { dt { "Starts" } dd { @match limits.rate { Some(rate) => (rate), None => "no limit" } } }
+        div { dt { "Max. concurrency" } dd { @match limits.max_concurrency { Some(most) => (most), None => "no limit" } } }
+        div { dt { "Rate" } dd { @match limits.rate { Some(rate) => (rate), None => "no limit" } } }
     }
 }
 
 /// The fields of both limits; an empty one is no limit.
 pub(super) fn fields(limits: Limits) -> Markup {
     html! {
-        (field("max_concurrency", "At a time", "attempts that may run together, on all nodes; empty: no limit", html! {
+        (field("max_concurrency", "Max. concurrency", "attempts that may run together, on all nodes; empty: no limit", html! {
             input type="number" name="max_concurrency" min="1" max=(MOST) value=[limits.max_concurrency] data-as="number-or-null";
         }))
-        (field("rate", "Starts", "how often one may start: 2/s, 30/m, 100/h; empty: no limit", html! {
+        (field("rate", "Rate", "how often one may start: 2/s, 30/m, 100/h; empty: no limit", html! {
             input.mono name="rate" value=[limits.rate] autocomplete="off" spellcheck="false" data-as="text-or-null";
         }))
     }

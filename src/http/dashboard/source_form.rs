@@ -16,6 +16,7 @@ struct Values<'a> {
     adapter: &'a str,
     name: &'a str,
     url: &'a str,
+    name_hint: &'static str,
     key_hint: &'static str,
     unknown_policy: UnknownPolicy,
     limits: Limits,
@@ -30,6 +31,7 @@ pub(super) fn add(state: &ApiState) -> Markup {
         adapter: "",
         name: "",
         url: "",
+        name_hint: "made from the host where there is none",
         key_hint: "stored encrypted, never shown again",
         unknown_policy: UnknownPolicy::default(),
         limits: Limits::default(),
@@ -46,6 +48,7 @@ pub(super) fn change(source: &SourceRecord, state: &ApiState) -> Markup {
         adapter: source.adapter.as_deref().unwrap_or_default(),
         name: source.name.as_deref().unwrap_or_default(),
         url: &source.url,
+        name_hint: "",
         key_hint: "empty: it keeps the one it has",
         unknown_policy: source.unknown_policy,
         limits: source.gate.limits,
@@ -65,7 +68,7 @@ fn form((method, path, label): (&str, &str, &str), values: &Values<'_>, state: &
                 (field("source_type", "Kind", "", choice("source_type", values.kind, kinds)))
                 (field("adapter", "Adapter", "for the kind http only",
                     choice("adapter", values.adapter, [("", "none")].into_iter().chain(adapters))))
-                (field("name", "Name", "made from the host where there is none",
+                (field("name", "Name", values.name_hint,
                     html! { input name="name" value=(values.name) maxlength="255" data-as="text"; }))
             }
             (field("url", "Address", "", html! {

@@ -1,4 +1,4 @@
-//! What an operator changes, in a real browser: limits of a source, also while it is away, and a queue.
+//! What an operator changes, in a real browser: limits of a source, also while it is away, a schedule, a queue.
 
 use std::time::Duration;
 
@@ -16,14 +16,17 @@ fn came_with(name: &str, value: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_are_changed_while_the_source_is_away_and_a_queue_is_paused() {
+async fn a_change_sends_what_differs_also_while_the_source_is_away() {
     let stage = Stage::new(Duration::ZERO).await;
     let node = stage.node(&[]).await;
     let source = simulate::start(SimulateOptions::default()).unwrap();
     let body = json!({"source_type": "langflow", "url": source.url(), "api_key": "any", "max_concurrency": 2});
     let id = node.post("/api/v1/sources", &body).await["id"].as_str().unwrap().to_owned();
     source.stop().await;
-    let url = node.url().to_owned();
+    let rule = json!({"workflow_id": node.workflow(&stage).await, "schedule_type": "interval", "schedule_expr": "1h",
+        "input_value": {"kept": [1, 2]}, "expires_s": 60});
+    let schedule = node.post("/api/v1/schedules", &rule).await["id"].as_str().unwrap().to_owned();
+    let (url, schedule_path) = (node.url().to_owned(), format!("/dashboard/schedules/{schedule}"));
     let path = format!("/dashboard/sources/{id}");
     tokio::task::spawn_blocking(move || {
         let mut browser = Browser::start();
@@ -57,6 +60,12 @@ async fn limits_are_changed_while_the_source_is_away_and_a_queue_is_paused() {
         browser.until("document.querySelector('[data-rest]').textContent.includes('Failed to validate source')");
         browser.until("!document.querySelector('main [name=tls_verify]').checked");
 
+        browser.open(&format!("{url}{schedule_path}"));
+        browser.fill("jitter_s", "7");
+        browser.fill("expires_s", "");
+        browser.press("Save");
+        browser.until(&came_with("jitter_s", "7"));
+
         browser.open(&format!("{url}/dashboard"));
         browser.press("Pause");
         browser.press("Yes");
@@ -68,6 +77,9 @@ async fn limits_are_changed_while_the_source_is_away_and_a_queue_is_paused() {
     })
     .await
     .unwrap();
+    let schedule = node.get(&format!("/api/v1/schedules/{schedule}")).await;
+    assert_eq!((&schedule["jitter_s"], &schedule["expires_s"]), (&json!(7), &json!(null)));
+    assert_eq!((&schedule["input_value"], &schedule["schedule_expr"]), (&rule["input_value"], &json!("1h")));
     let source = node.get(&format!("/api/v1/sources/{id}")).await;
     assert_eq!((&source["rate"], &source["max_concurrency"]), (&json!("30/m"), &json!(null)));
     assert_eq!((&source["unknown_policy"], &source["tls_verify"]), (&json!("fail"), &json!(true)));

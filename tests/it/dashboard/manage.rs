@@ -97,7 +97,7 @@ async fn a_source_shows_its_settings_and_offers_them_to_those_who_may_change_the
     let reader = text(&make(&api, "reader", "read").await);
     let shown = page_as(&api, &reader, &path).await;
     assert!(!shown.contains("data-method=\"PATCH\""), "{shown}");
-    for expected in ["<dt>At a time</dt><dd>no limit</dd>", "<dt>Starts</dt><dd>no limit</dd>", "<dd>retry</dd>"] {
+    for expected in ["<dt>Max. concurrency</dt><dd>no limit</dd>", "<dt>Rate</dt><dd>no limit</dd>", "<dd>retry</dd>"] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
     let shown = page(&api, &path).await;
@@ -157,7 +157,10 @@ async fn a_workflow_shows_its_settings_and_offers_them() {
     assert_eq!((&kept["max_concurrency"], &kept["unknown_policy"]), (&json!(3), &json!("fail")));
     let runner = text(&make(&api, "runner", "run").await);
     let shown = page_as(&api, &runner, &path).await;
-    assert!(!shown.contains("data-method=\"PATCH\"") && shown.contains("<dt>At a time</dt><dd>3</dd>"), "{shown}");
+    assert!(
+        !shown.contains("data-method=\"PATCH\"") && shown.contains("<dt>Max. concurrency</dt><dd>3</dd>"),
+        "{shown}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
