@@ -29,7 +29,7 @@ impl Asked {
         names.iter().any(|name| !self.get(name).is_empty())
     }
 
-    /// Whether everything was asked for.
+    /// Whether nothing narrows.
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

@@ -59,6 +59,11 @@ async fn a_change_sends_what_differs_also_while_the_source_is_away() {
         browser.press("Save");
         browser.until("document.querySelector('[data-rest]').textContent.includes('Failed to validate source')");
         browser.until("!document.querySelector('main [name=tls_verify]').checked");
+        browser.try_value("document.querySelector('main form details').open = false");
+        browser.fill("tls_ca", "no certificate");
+        browser.press("Save");
+        browser
+            .until("document.querySelector('main form details[open] [data-field=tls_ca] .error').textContent !== ''");
 
         browser.open(&format!("{url}{schedule_path}"));
         browser.fill("jitter_s", "7");
