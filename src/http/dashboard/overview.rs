@@ -100,8 +100,8 @@ fn charts(window: Window, statistics: &Statistics) -> Markup {
                 }
             }
             div.charts {
-                (chart("Throughput", format!("{} tasks completed, {} cancelled", totals.tasks.completed, totals.tasks.cancelled), "tasks", &ended))
-                (chart("Failures", format!("{} tasks failed", totals.tasks.failed), "tasks", &failed))
+                (chart("Throughput", format!("{} completed, {} cancelled", totals.tasks.completed, totals.tasks.cancelled), "tasks", &ended))
+                (chart("Failures", format!("{} failed", totals.tasks.failed), "tasks", &failed))
                 (chart("Wait before the start", match totals.wait_s.p95 {
                     Some(wait) => format!("95 % waited less than {}", seconds(wait)),
                     None => "nothing started".to_owned(),
