@@ -217,3 +217,5 @@ fn explain(reader: &Reader, pools: &[PoolConfig]) -> Vec<Explained> {
 mod page_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod variable_tests;
