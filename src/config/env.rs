@@ -123,15 +123,17 @@ impl Variable {
 /// The variables of `.env` and of the environment as one set: what stands in both is the environment's. Only then is it
 /// asked which of several names for a key counts, so that a better name in `.env` beats another one in the environment.
 ///
-/// An empty value counts as not set: that is how compose files pass on what nobody set.
+/// An empty value counts as not set: that is how compose files pass on what nobody set. One of the environment takes the
+/// variable of `.env` away, as python-dotenv has it.
 pub(super) fn merge(file: Vec<(String, String)>, environment: &[(String, String)]) -> Vec<Variable> {
     let of_file = file.into_iter().map(|(name, value)| Variable { name, value, label: IN_FILE });
     let of_process = environment.iter().cloned().map(|(name, value)| Variable { name, value, label: IN_PROCESS });
     let mut merged: Vec<Variable> = Vec::new();
-    for variable in of_file.chain(of_process).filter(|variable| !variable.value.trim().is_empty()) {
+    for variable in of_file.chain(of_process) {
         merged.retain(|known| known.name != variable.name);
         merged.push(variable);
     }
+    merged.retain(|variable| !variable.value.trim().is_empty());
     merged
 }
 

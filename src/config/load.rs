@@ -8,7 +8,7 @@ use super::error::Problem;
 use super::flags::Flags;
 use super::profile::{PROFILES, Profile};
 use super::raw::{Layer, origin, parse_toml, text};
-use super::{dotenv, env};
+use super::{dotenv, env, raw};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -55,7 +55,7 @@ pub(super) struct Loaded {
 
 /// Every key with its default.
 pub(super) fn defaults() -> Layer {
-    parse_toml(DEFAULTS, "default").expect("default.toml is TOML: a test reads it")
+    parse_toml(DEFAULTS, raw::DEFAULT).expect("default.toml is TOML: a test reads it")
 }
 
 pub(super) fn load(options: &LoadOptions) -> Loaded {

@@ -56,7 +56,7 @@ fn the_environment_has_the_word_on_a_name_that_stands_in_both() {
     assert_eq!((config.worker.threads, config.database.url.expose()), (5, "postgresql://u@shell/x"));
     assert_eq!(config.warnings.len(), 1, "the former name is told of once: {:?}", config.warnings);
 
-    // What is set but empty says nothing, so the file speaks.
-    let config = loaded(file, &[("AUTOMAGIK_SPARK_LOG_LEVEL", "")]);
-    assert_eq!(origin(&config, "log.level"), ".env variable AUTOMAGIK_SPARK_LOG_LEVEL");
+    // What is set but empty is taken away, so another name speaks.
+    let config = loaded(file, &[("AUTOMAGIK_SPARK_LOG_LEVEL", ""), ("LOG_LEVEL", "warn")]);
+    assert_eq!(origin(&config, "log.level"), "environment variable LOG_LEVEL");
 }
