@@ -111,7 +111,7 @@ fn cors_origins(reader: &mut Reader, has_key: bool) -> Vec<String> {
         })
     };
     if let Some(bad) = origins.iter().find(|origin| *origin != ANY && !is_origin(origin)) {
-        let message = format!("must be origins such as https://example.org, or `*` alone for all of them, not `{bad}`");
+        let message = format!("must be origins such as https://example.org, or `*` for all of them, not `{bad}`");
         reader.problem("api.cors_origins", message);
     }
     if origins.iter().any(|origin| origin == ANY) {
@@ -119,7 +119,8 @@ fn cors_origins(reader: &mut Reader, has_key: bool) -> Vec<String> {
         let danger = if has_key {
             "pages of every site may call the API with a key that they were given"
         } else {
-            "there is no API key, so every page that a browser on this machine opens may do anything here; set a key"
+            "no API key is configured, so unless one is stored every page that a browser on this machine opens may do \
+             anything here; set a key"
         };
         reader.warnings.push(format!("api.cors_origins ({origin}) is `*`: {danger}; name the origins that are meant"));
     }
@@ -142,6 +143,6 @@ mod tests {
         let [warning] = config.warnings.as_slice() else { panic!("one warning: {:?}", config.warnings) };
         assert!(warning.contains("AUTOMAGIK_SPARK_API_CORS") && warning.contains("with a key"), "{warning}");
         let [warning] = load(&[any]).warnings.try_into().expect("one warning");
-        assert!(warning.contains("there is no API key"), "{warning}");
+        assert!(warning.contains("no API key is configured"), "{warning}");
     }
 }

@@ -160,7 +160,7 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
 }
 
 /// Replace a schedule. What is absent gets its default, but a paused schedule stays paused unless `status` says otherwise. An
-/// active one gets its next occurrence anew, also by the same rule.
+/// active one gets its next occurrence anew, also with the same rule.
 #[utoipa::path(
     put, path = "/api/v1/schedules/{id}", tag = "schedules", params(("id" = Uuid, Path)),
     request_body(content = ref("#/components/schemas/NewSchedule")),
