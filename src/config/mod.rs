@@ -117,12 +117,7 @@ impl Config {
     /// Everything that is wrong with them.
     pub fn load(options: &LoadOptions) -> Result<Self, Errors> {
         let loaded = load::load(options);
-        let mut reader = Reader {
-            values: loaded.values,
-            problems: loaded.problems,
-            warnings: loaded.warnings,
-            resolved: BTreeMap::new(),
-        };
+        let mut reader = Reader::new(loaded.values, loaded.problems, loaded.warnings);
         let node = NodeConfig::read(&mut reader);
         let state_dir = place::state_dir(&mut reader, &options.env);
         let api = ApiConfig::read(&mut reader, node.has(Role::Api));
@@ -162,6 +157,15 @@ impl Config {
         let values = reader.values.iter().filter(|(key, _)| !is_pool(key));
         let given = values.map(|(key, value)| (key.clone(), Secret::new(value.to_string()))).collect();
         Ok(Self { warnings: reader.warnings, explained, given, ..config })
+    }
+
+    /// Where the command line finds the service, without the rest of the configuration: a client is not kept from its work
+    /// by a mistake that is the service's affair.
+    ///
+    /// # Errors
+    /// What is wrong with the keys it comes from, or with a file that may have them.
+    pub fn remote_url(options: &LoadOptions) -> Result<String, Errors> {
+        place::remote_url_alone(load::load(options)).map_err(Errors)
     }
 
     /// Every key with its value and origin: top-level keys first, then section by section.
@@ -217,3 +221,5 @@ fn explain(reader: &Reader, pools: &[PoolConfig]) -> Vec<Explained> {
 mod page_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod variable_tests;

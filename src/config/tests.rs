@@ -187,7 +187,7 @@ fn each_mistake_is_found() {
         ("[node]\nroles = []", "node.roles", "api, beat and worker"),
         ("[log]\nlevel = \"loud\"", "log.level", "one of off, error"),
         ("[api]\nhost = \"example.org\"", "api.host", "an IP address"),
-        ("[api]\ncors_origins = [\"*\"]", "api.cors_origins", "not `*`"),
+        ("[api]\ncors_origins = [\"https://*.x\"]", "api.cors_origins", "not `https://*.x`"),
         ("[api]\nkeys = [\"a b\"]", "api.keys", "visible ASCII"),
         ("[api]\nmetrics_open = \"perhaps\"", "api.metrics_open", "true or false"),
         ("remote_url = \"localhost:8883\"", "remote_url", "http://"),
