@@ -179,6 +179,8 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
         (status = 200, description = "The source", body = Source),
         (status = 400, description = "The source does not answer as it should, or its url is taken", body = ErrorBody),
         (status = 404, description = "Source not found", body = ErrorBody),
+        (status = 409, description = "Its stored key was encrypted under another encryption key, and no new one is given",
+            body = ErrorBody),
         (status = 422, description = "Parts of the body can't be used", body = ValidationBody),
     )
 )]
