@@ -48,7 +48,7 @@ fn a_script_says_yes_beforehand_and_none_is_no_question() {
     script.on("POST /api/v1/tasks/cancel", 200, &tally([2000, 7, 1993], Some(TASK)));
     script.on("POST /api/v1/tasks/cancel", 503, &json!({"detail": "the database is away"}));
     ask(&script, &["tasks", "cancel", "--all", "-y"])
-        .failed_with(1, &["7 tasks are cancelled before this", "the database is away"]);
+        .failed_with(69, &["7 tasks are cancelled before this", "the database is away"]);
 }
 
 #[test]
