@@ -99,3 +99,20 @@ fn a_log_is_read_from_a_level_on() {
     assert_eq!(ended.stdout, "2026-01-02T03:04:05Z WARNING Attempt 1 failed\n");
     assert_eq!(ended.stderr, "1 of 3 shown; --offset 1 shows more\n");
 }
+
+#[test]
+fn a_list_in_json_carries_the_logs_that_were_asked_for_and_changes_nothing_else() {
+    let script = Script::start();
+    let mut task = task("failed");
+    task["output_data"] = json!({"n": 0});
+    let precise = page(&[task]).to_string().replace(r#"{"n":0}"#, r#"{"n":12345678901234567890123.50}"#);
+    script.on_raw("GET /api/v1/tasks?limit=50", 200, "content-type: application/json\r\n", &precise);
+    let notes =
+        page(&[json!({"level": "warning", "message": "Attempt 1 failed", "created_at": "2026-01-02T03:04:05Z"})]);
+    script.on(&format!("GET /api/v1/tasks/{TASK}/logs"), 200, &notes);
+    let ended = ask(&script, &["tasks", "list", "--show-logs", "-o", "json"]).ok();
+    let printed = ended.json();
+    assert_eq!((&printed["total"], &printed["items"][0]["id"]), (&json!(1), &json!(TASK)));
+    assert_eq!(printed["items"][0]["logs"], notes);
+    assert!(ended.stdout.contains("12345678901234567890123.50"), "{}", ended.stdout);
+}
