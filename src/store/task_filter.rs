@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use crate::domain::clock;
 use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{ScheduleId, SourceId, TaskId, WorkflowId};
 use crate::domain::task::TaskStatus;
@@ -29,6 +30,8 @@ pub struct TaskFilter {
     pub text: Option<String>,
     /// Whose id begins so.
     pub id_prefix: Option<IdPrefix>,
+    /// Only those that are pending and are to start later, or only the others.
+    pub delayed: Option<bool>,
     /// Only these.
     pub ids: Option<Vec<TaskId>>,
 }
@@ -41,17 +44,19 @@ impl TaskFilter {
 }
 
 /// Parameters 1 to [`PARAMETERS`] are the filter. With parameters of an unnamed statement the planner knows the values,
-/// so that the conditions that do not narrow cost nothing and the others use their indexes.
+/// so that the conditions that do not narrow cost nothing and the others use their indexes (what is delayed is at the end of
+/// `tasks_pending`).
 pub(super) const CONDITIONS: &str = "($1::uuid IS NULL OR t.workflow_id = $1) AND ($2::uuid IS NULL OR t.schedule_id = $2) \
      AND ($3::uuid IS NULL OR t.workflow_id IN (SELECT id FROM workflows WHERE workflow_source_id = $3)) \
      AND ($4::text IS NULL OR t.status = $4) AND ($5::text IS NULL OR t.queue = $5) \
      AND ($6::timestamptz IS NULL OR t.created_at >= $6) AND ($7::timestamptz IS NULL OR t.created_at < $7) \
      AND ($8::text IS NULL OR position(lower($8) IN \
           lower(concat_ws(' ', t.id::text, t.input_data::text, t.result, t.error))) > 0) \
-     AND ($9::uuid IS NULL OR t.id BETWEEN $9 AND $10) AND ($11::uuid[] IS NULL OR t.id = ANY ($11))";
+     AND ($9::uuid IS NULL OR t.id BETWEEN $9 AND $10) AND ($11::uuid[] IS NULL OR t.id = ANY ($11)) \
+     AND ($12::bool IS NULL OR $12 = (t.status = 'pending' AND t.pending_at > $13::timestamptz))";
 
 /// How many parameters the filter has.
-pub(super) const PARAMETERS: usize = 11;
+pub(super) const PARAMETERS: usize = 13;
 
 /// A filter in the form its parameters have.
 pub(super) struct Bound {
@@ -66,6 +71,8 @@ pub(super) struct Bound {
     first: Option<Uuid>,
     last: Option<Uuid>,
     ids: Option<Vec<Uuid>>,
+    delayed: Option<bool>,
+    now: DateTime<Utc>,
 }
 
 impl Bound {
@@ -82,6 +89,8 @@ impl Bound {
             first: filter.id_prefix.map(|prefix| prefix.first),
             last: filter.id_prefix.map(|prefix| prefix.last),
             ids: filter.ids.map(|ids| ids.into_iter().map(|id| id.0).collect()),
+            delayed: filter.delayed,
+            now: clock::now(),
         }
     }
 
@@ -98,6 +107,8 @@ impl Bound {
             (&self.first, Type::UUID),
             (&self.last, Type::UUID),
             (&self.ids, Type::UUID_ARRAY),
+            (&self.delayed, Type::BOOL),
+            (&self.now, Type::TIMESTAMPTZ),
         ]
     }
 }
