@@ -52,7 +52,7 @@ pub struct TaskSelection {
     q: Option<String>,
     /// Whose id begins so.
     id_prefix: Option<String>,
-    /// Only those that are pending and are to start later, or only the others.
+    /// Only pending ones: those that are to start later, or those that may start.
     delayed: Option<bool>,
     /// Says that every task is meant. Needed where nothing else narrows.
     all: bool,

@@ -170,7 +170,7 @@ impl From<AttemptRecord> for Attempt {
         ("q" = Option<String>, Query, description = "Text in the id, input, result or error"),
         ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("delayed" = Option<bool>, Query,
-            description = "Only those that are pending and are to start later, or only the others"),
+            description = "Only pending ones: `true` those that are to start later, `false` those that may start"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, instead of an offset"),
     ),

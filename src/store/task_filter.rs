@@ -30,7 +30,7 @@ pub struct TaskFilter {
     pub text: Option<String>,
     /// Whose id begins so.
     pub id_prefix: Option<IdPrefix>,
-    /// Only those that are pending and are to start later, or only the others.
+    /// Only pending ones: those that are to start later, or those that may start.
     pub delayed: Option<bool>,
     /// Only these.
     pub ids: Option<Vec<TaskId>>,
@@ -44,8 +44,7 @@ impl TaskFilter {
 }
 
 /// Parameters 1 to [`PARAMETERS`] are the filter. With parameters of an unnamed statement the planner knows the values,
-/// so that the conditions that do not narrow cost nothing and the others use their indexes (what is delayed is at the end of
-/// `tasks_pending`).
+/// so that the conditions that do not narrow cost nothing and the others use their indexes.
 pub(super) const CONDITIONS: &str = "($1::uuid IS NULL OR t.workflow_id = $1) AND ($2::uuid IS NULL OR t.schedule_id = $2) \
      AND ($3::uuid IS NULL OR t.workflow_id IN (SELECT id FROM workflows WHERE workflow_source_id = $3)) \
      AND ($4::text IS NULL OR t.status = $4) AND ($5::text IS NULL OR t.queue = $5) \
@@ -53,7 +52,8 @@ pub(super) const CONDITIONS: &str = "($1::uuid IS NULL OR t.workflow_id = $1) AN
      AND ($8::text IS NULL OR position(lower($8) IN \
           lower(concat_ws(' ', t.id::text, t.input_data::text, t.result, t.error))) > 0) \
      AND ($9::uuid IS NULL OR t.id BETWEEN $9 AND $10) AND ($11::uuid[] IS NULL OR t.id = ANY ($11)) \
-     AND ($12::bool IS NULL OR $12 = (t.status = 'pending' AND t.pending_at > $13::timestamptz))";
+     AND ($12::bool IS NULL OR $12 AND t.status = 'pending' AND t.pending_at > $13::timestamptz \
+          OR NOT $12 AND t.status = 'pending' AND t.pending_at <= $13)";
 
 /// How many parameters the filter has.
 pub(super) const PARAMETERS: usize = 13;

@@ -269,6 +269,8 @@ async fn a_workflow_with_many_tasks_is_deleted_to_the_end() {
 async fn delayed_tasks_are_told_from_those_that_may_start() {
     let api = TestApi::start().await;
     let workflow = api.add_workflow().await;
+    let ended = api.run(&workflow, "ended").await;
+    api.execute("UPDATE tasks SET status = 'completed'").await;
     let now = api.run(&workflow, "now").await;
     let later = json!({"input_data": "later", "delay": 3600});
     let made = api.post(&format!("/api/v1/workflows/{workflow}/run"), later).await.expect(200);
@@ -278,7 +280,9 @@ async fn delayed_tasks_are_told_from_those_that_may_start() {
         ("delayed=false", vec![&now]),
         ("delayed=false&status=pending", vec![&now]),
         ("delayed=true&status=completed", vec![]),
+        ("delayed=false&status=completed", vec![]),
         ("status=pending", vec![&later, &now]),
+        ("", vec![&later, &now, &ended]),
     ] {
         let page = api.get(&format!("/api/v1/tasks?{query}")).await.expect(200);
         let ids: Vec<String> = page["items"].as_array().unwrap().iter().map(id).collect();
