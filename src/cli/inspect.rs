@@ -14,7 +14,7 @@ use crate::domain::clock::now;
 pub(super) enum Command {
     /// Tasks that run now, on all nodes
     Active(PageArgs),
-    /// Tasks that wait for a worker, without those that are to start later. Workers hold none in reserve: they take what they have room for
+    /// Tasks that may start and wait for a worker. Workers hold none in reserve: they take what they have room for
     Reserved(PageArgs),
     /// What is to run later: retries, delayed tasks, and the next run of each schedule
     Scheduled(PageArgs),

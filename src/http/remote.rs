@@ -26,7 +26,7 @@ use crate::store::source::{SourceFilter, SourceRecord};
 const SOURCES_READ: i64 = 100;
 /// Sources that are asked at the same time.
 const ASKED_AT_ONCE: usize = 100;
-/// Longest `warnings` header.
+/// Longest `warnings` header, but for the count of those that are left out.
 const WARNINGS_MAX: usize = 2000;
 /// Most schedules that the answer to a sync shows.
 const SCHEDULES_SHOWN: i64 = 100;
@@ -124,7 +124,7 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
     }
     let mut response = HttpResponse::Ok();
     if !warnings.is_empty() {
-        response.insert_header(("warnings", header_text(&warnings.join("; "))));
+        response.insert_header(("warnings", header_text(&warnings)));
     }
     Ok(response.json(flows))
 }
@@ -332,10 +332,23 @@ fn fit(flow: RemoteFlow) -> RemoteFlow {
     }
 }
 
-/// A header holds visible ASCII.
-fn header_text(text: &str) -> String {
+/// As many warnings as fit, and how many more there are. A header holds visible ASCII.
+fn header_text(warnings: &[String]) -> String {
     let visible = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    text.chars().take(WARNINGS_MAX).map(visible).collect()
+    let mut text = String::new();
+    for (at, warning) in warnings.iter().enumerate() {
+        let shown: String = warning.chars().take(WARNINGS_MAX).map(visible).collect();
+        if at == 0 {
+            text = shown;
+        } else if text.len() + shown.len() <= WARNINGS_MAX {
+            text.push_str("; ");
+            text.push_str(&shown);
+        } else {
+            text.push_str(&format!("; and {} more", warnings.len() - at));
+            break;
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -343,9 +356,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_fits_a_header() {
-        assert_eq!(header_text("http://h: zeitüberschreitung\r\nX: y"), "http://h: zeit?berschreitung??X: y");
-        assert_eq!(header_text(&"x".repeat(10_000)).len(), WARNINGS_MAX);
+    fn warnings_fit_a_header_and_those_that_do_not_are_counted() {
+        let text = |warnings: &[&str]| header_text(&warnings.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(text(&["http://h: zeitüberschreitung\r\nX: y", "b"]), "http://h: zeit?berschreitung??X: y; b");
+        assert_eq!(text(&[&"x".repeat(10_000)]).len(), WARNINGS_MAX);
+        let many = text(&["x".repeat(900).as_str(); 5]);
+        assert!(many.len() < 2000 && many.ends_with("x; and 3 more"), "{many}");
     }
 
     #[test]

@@ -53,8 +53,8 @@ pub struct TaskRecord {
 
 /// The columns of a [`TaskRecord`], of a table or alias `t`.
 pub(super) const COLUMNS: &str = "t.id, t.workflow_id, t.schedule_id, t.status, t.input_data::text AS input, \
-     t.output_data::text AS output, t.result, t.error, t.tries, t.max_retries, t.next_retry_at, t.queue, t.priority, t.pending_at, \
-     t.started_at, t.finished_at, t.created_at, t.updated_at";
+     t.output_data::text AS output, t.result, t.error, t.tries, t.max_retries, t.next_retry_at, t.queue, t.priority, \
+     t.pending_at, t.started_at, t.finished_at, t.created_at, t.updated_at";
 
 impl TaskRecord {
     pub(super) fn from_row(row: &Row) -> Result<Self, Error> {
