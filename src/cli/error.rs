@@ -57,17 +57,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// 0 done, 1 refused or failed, 2 usage or configuration, 3 and 4 `doctor` found a warning or
-    /// something critical, 69 nothing answers, 70 internal, 75 a stop passed its limits.
+    /// 0 done, 1 refused or failed, 2 usage or configuration, 3 and 4 `doctor` found a warning or something critical, 69
+    /// nothing answers, or the service says "not now", 70 internal, 75 a stop passed its limits.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Store(store::Error::Url(_) | store::Error::Misfit(_)) => USAGE,
-            Self::Refused { .. } | Self::Failed(_) => FAILED,
+            Self::Unavailable(_) => UNAVAILABLE,
+            Self::Refused { .. } | Self::Store(_) if self.is_transient() => UNAVAILABLE,
+            Self::Refused { .. } | Self::Failed(_) | Self::Store(_) => FAILED,
             Self::Warning(_) => WARNING,
             Self::Critical(_) => CRITICAL,
-            Self::Unavailable(_) => UNAVAILABLE,
-            Self::Store(error) if error.is_transient() => UNAVAILABLE,
-            Self::Store(_) => FAILED,
             Self::Internal(_) | Self::Output(_) => INTERNAL,
             Self::Unfinished(_) => UNFINISHED,
         }
@@ -113,5 +112,22 @@ impl Error {
     /// Whether the reader of our output went away (`| head`), which is its right.
     pub(super) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_learns_whether_the_same_command_may_work_later() {
+        let refused = |status| Error::Refused { status, code: None, message: String::new() }.exit_code();
+        for (status, code) in
+            [(400, 1), (401, 1), (404, 1), (409, 1), (422, 1), (429, 69), (500, 1), (502, 69), (503, 69)]
+        {
+            assert_eq!(refused(status), code, "{status}");
+        }
+        assert_eq!(Error::Unavailable(String::new()).exit_code(), 69);
+        assert_eq!(Error::Failed(String::new()).exit_code(), 1);
     }
 }

@@ -14,9 +14,9 @@ use crate::domain::clock::now;
 pub(super) enum Command {
     /// Tasks that run now, on all nodes
     Active(PageArgs),
-    /// Tasks that wait for a worker. Workers hold none in reserve: they take what they have room for
+    /// Tasks that may start and wait for a worker. Workers hold none in reserve: they take what they have room for
     Reserved(PageArgs),
-    /// What is to run later: retries, and the next run of each schedule
+    /// What is to run later: retries, delayed tasks, and the next run of each schedule
     Scheduled(PageArgs),
     /// The pools of the node that answers: their load, memory, processor time, and what became of their children
     Stats,
@@ -35,34 +35,40 @@ pub(super) struct PageArgs {
 
 pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error> {
     match command {
-        Command::Active(page) => task_view::list(session, &tasks(session, "running", &page).await?).await,
-        Command::Reserved(page) => task_view::list(session, &tasks(session, "pending", &page).await?).await,
+        Command::Active(page) => task_view::list(session, &tasks(session, "running", None, &page).await?).await,
+        Command::Reserved(page) => {
+            task_view::list(session, &tasks(session, "pending", Some(false), &page).await?).await
+        }
         Command::Scheduled(page) => scheduled(session, &page).await,
         Command::Stats => stats(session).await,
     }
 }
 
-async fn tasks(session: &Session, status: &str, page: &PageArgs) -> Result<Answer, Error> {
-    let request = session.client.get(&["tasks"]).query("status", Some(status));
+async fn tasks(session: &Session, status: &str, delayed: Option<bool>, page: &PageArgs) -> Result<Answer, Error> {
+    let request = session.client.get(&["tasks"]).query("status", Some(status)).query("delayed", delayed);
     request.query("limit", Some(page.limit)).query("offset", page.offset).send().await
 }
 
 async fn scheduled(session: &Session, page: &PageArgs) -> Result<(), Error> {
-    let retries = tasks(session, "retrying", page).await?;
+    let retries = tasks(session, "retrying", None, page).await?;
+    let delayed = tasks(session, "pending", Some(true), page).await?;
     let request = session.client.get(&["schedules"]).query("status", Some("active"));
     let schedules = request.query("limit", Some(page.limit)).query("offset", page.offset).send().await?;
     if session.out.is_json() {
-        let both = json!({ "retries": retries.value, "schedules": schedules.value });
-        return session.out.text(&format!("{both:#}"));
+        let all = json!({ "retries": retries.value, "delayed": delayed.value, "schedules": schedules.value });
+        return session.out.text(&format!("{all:#}"));
     }
     let names = task_view::workflow_names(session).await?;
-    let ids = short_task_ids(&retries.items().iter().map(|task| field(task, "id")).collect::<Vec<_>>());
-    let of_task = ids.into_iter().zip(retries.items()).map(|(id, task)| ("retry", id, task, "next_retry_at"));
+    let of_retry = retries.items().iter().map(|task| ("retry", task, "next_retry_at"));
+    let tasks: Vec<_> = of_retry.chain(delayed.items().iter().map(|task| ("delayed", task, "pending_at"))).collect();
+    let ids = short_task_ids(&tasks.iter().map(|(_, task, _)| field(task, "id")).collect::<Vec<_>>());
+    let of_task = ids.into_iter().zip(tasks).map(|(id, (kind, task, column))| (kind, id, task, column));
     let of_schedule =
         schedules.items().iter().map(|schedule| ("schedule", field(schedule, "id"), schedule, "next_run_at"));
     let now = now();
     let mut due: Vec<_> = of_task.chain(of_schedule).collect();
-    due.sort_by_key(|(_, _, item, column)| time(item, column));
+    // What waits for another task's end has no time.
+    due.sort_by_key(|(_, _, item, column)| time(item, column).map_or((true, now), |at| (false, at)));
     let rows = due.into_iter().map(|(kind, id, item, column)| {
         let at = time(item, column);
         vec![relative(at, now), field(item, column), kind.to_owned(), id, task_view::name_of(item, &names)]
@@ -70,6 +76,7 @@ async fn scheduled(session: &Session, page: &PageArgs) -> Result<(), Error> {
     let columns = [Keep("DUE"), Drop("AT"), Keep("WHAT"), Keep("ID"), Shrink("WORKFLOW")];
     session.out.rows(&columns, rows.collect(), "nothing is to run later")?;
     session.out.page_hint(&retries);
+    session.out.page_hint(&delayed);
     session.out.page_hint(&schedules);
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! `tasks`: runs of workflows.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::bulk::{Action, BulkArgs};
 use super::client::Answer;
@@ -9,7 +12,7 @@ use super::render::{clean, clean_lines, field, first_field};
 use super::submit::SubmitArgs;
 use super::task_filter::FilterArgs;
 use super::watch::WatchArgs;
-use super::{Error, Session, bulk, resolve, submit, task_view, watch};
+use super::{Error, Session, bulk, json_text, resolve, submit, task_view, watch};
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
@@ -66,7 +69,7 @@ pub(super) struct ListArgs {
     /// How many to pass over
     #[arg(long)]
     offset: Option<u64>,
-    /// Also print what was noted while each of them ran
+    /// Also print what was noted while each of them ran; with `-o json` each task has its log under `logs`
     #[arg(long)]
     show_logs: bool,
 }
@@ -121,18 +124,38 @@ async fn list(session: &Session, args: ListArgs) -> Result<(), Error> {
         request = request.query(name, Some(value));
     }
     let answer = request.query("limit", Some(args.limit)).query("offset", args.offset).send().await?;
+    let ids = answer.items().iter().filter(|_| args.show_logs).map(|task| field(task, "id"));
+    if args.show_logs && session.out.is_json() {
+        let mut notes = Vec::new();
+        for id in ids {
+            notes.push(client.get(&["tasks", &id, "logs"]).send().await?);
+        }
+        return session.out.text(&json_text::indent(&with_logs(&answer, &notes)?));
+    }
     task_view::list(session, &answer).await?;
-    if args.show_logs && !session.out.is_json() {
-        for task in answer.items() {
-            let id = field(task, "id");
-            let notes = client.get(&["tasks", &id, "logs"]).send().await?;
-            if !notes.items().is_empty() {
-                session.out.text(&format!("\nLOGS {id}"))?;
-                logs(session, &notes)?;
-            }
+    for id in ids {
+        let notes = client.get(&["tasks", &id, "logs"]).send().await?;
+        if !notes.items().is_empty() {
+            session.out.text(&format!("\nLOGS {id}"))?;
+            logs(session, &notes)?;
         }
     }
     Ok(())
+}
+
+/// The page with each task's log in it, as the service gave it, under `logs`. All else stays the text that came.
+fn with_logs(page: &Answer, notes: &[Answer]) -> Result<String, Error> {
+    type Fields = BTreeMap<String, Box<RawValue>>;
+    let added = || -> serde_json::Result<String> {
+        let mut fields: Fields = serde_json::from_str(&page.text)?;
+        let mut tasks: Vec<Fields> = serde_json::from_str(fields.get("items").map_or("[]", |items| items.get()))?;
+        for (task, notes) in tasks.iter_mut().zip(notes) {
+            task.insert("logs".to_owned(), RawValue::from_string(notes.text.clone())?);
+        }
+        fields.insert("items".to_owned(), to_raw_value(&tasks)?);
+        serde_json::to_string(&fields)
+    };
+    added().map_err(|error| Error::Internal(format!("logs can't be put into the list: {error}")))
 }
 
 fn logs(session: &Session, answer: &Answer) -> Result<(), Error> {

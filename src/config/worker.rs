@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::read::Reader;
 use crate::domain::pool::{THREADS, WORKERS};
+use crate::domain::retry::RETRIES_MAX;
 
 /// How attempts are run. What a pool may set for itself is in [`super::PoolConfig`].
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ impl WorkerConfig {
         let config = Self {
             workers: reader.whole("worker.workers", WORKERS),
             threads: reader.whole("worker.threads", THREADS),
-            max_retries: reader.whole("worker.max_retries", 0..=1000),
+            max_retries: reader.whole("worker.max_retries", 0..=RETRIES_MAX),
             retry_backoff_max: reader.duration("worker.retry_backoff_max_s", 0.0..=604_800.0),
             retry_jitter: reader.number("worker.retry_jitter", 0.0..=1.0, ""),
             max_lost: reader.whole("worker.max_lost", 1..=1000),
@@ -62,5 +63,22 @@ impl WorkerConfig {
             );
         }
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Flags, LoadOptions};
+
+    #[test]
+    fn the_default_of_retries_has_the_limit_that_a_request_has() {
+        let retries = |retries: u32| {
+            let set = vec![("worker.max_retries".to_owned(), retries.to_string())];
+            Config::load(&LoadOptions { flags: Flags { set, ..Flags::default() }, ..LoadOptions::default() })
+        };
+        assert_eq!(retries(RETRIES_MAX).expect("a sound configuration").worker.max_retries, RETRIES_MAX);
+        let refused = retries(RETRIES_MAX + 1).expect_err("too many").to_string();
+        assert!(refused.contains("worker.max_retries") && refused.contains("100"), "{refused}");
     }
 }

@@ -109,6 +109,9 @@ impl Signal {
             "source_unreachable" | "source_reset" | "source_timeout" | SOFT_TIME_LIMIT | HARD_TIME_LIMIT => {
                 Some(Self::Down(reason()))
             }
+            // It fails every task of the source alike, at once and for good: no retry waits until somebody has renewed it.
+            // So it is the circuit that spares the tasks that are still waiting.
+            "source_certificate" => Some(Self::Down(reason())),
             // What the source said, whatever it was, it said.
             "answer_too_large" | "unusable_answer" | "source_redirect" => Some(Self::Up),
             code if code.starts_with("source_") => None,
@@ -230,6 +233,8 @@ mod tests {
             assert_eq!(told(&failed(code)), is_down, "{code}");
         }
         assert_eq!(told(&failed("source_http_503")), is_down);
+        let expired = Outcome::Failed(Failure::permanent("source_certificate", "why"));
+        assert_eq!(told(&expired), is_down, "its tasks wait until it is renewed");
         assert_eq!(told(&failed("source_http_429")), Some(Signal::Busy("why".to_owned(), None)));
         let asked = Some(Duration::from_secs(3));
         let later = Outcome::Failed(Failure::transient("source_http_503", "why").retry_after(asked));
@@ -237,7 +242,9 @@ mod tests {
         for code in ["source_http_500", "source_http_404", "source_http_401", "unusable_answer", "flow_failed"] {
             assert_eq!(told(&failed(code)), Some(Signal::Up), "{code}");
         }
-        for outcome in [failed("source_key"), Outcome::Cancelled, Outcome::Released, Outcome::NotStarted] {
+        for outcome in
+            [failed("source_key"), failed("source_tls"), Outcome::Cancelled, Outcome::Released, Outcome::NotStarted]
+        {
             assert_eq!(told(&outcome), None, "{outcome:?}");
         }
     }

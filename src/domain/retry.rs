@@ -11,6 +11,9 @@ pub const SOFT_TIME_LIMIT: &str = "soft_time_limit";
 /// Code of a failure at the hard time limit.
 pub const HARD_TIME_LIMIT: &str = "hard_time_limit";
 
+/// Most retries of a task, whether it or the configuration names the number.
+pub const RETRIES_MAX: u32 = 100;
+
 /// The limits of trying again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryOptions {

@@ -128,6 +128,12 @@ pub struct Finding {
     pub words: String,
 }
 
+/// Whether a Redis with this `maxmemory-policy` may throw mailboxes away. Those that spare keys without an expiry
+/// (`volatile-*`) are no better: they leave it to whoever shares the server. One that does not tell is not suspected.
+pub fn may_evict(policy: &str) -> bool {
+    !["noeviction", ""].contains(&policy)
+}
+
 /// Compares what is there with what is needed.
 pub fn compare(size: &Installation, found: &Found) -> Vec<Finding> {
     let own = size.by_this_program();
@@ -152,7 +158,7 @@ pub fn compare(size: &Installation, found: &Found) -> Vec<Finding> {
             Some(max) => (false, format!("{} MB: set maxmemory {}mb", max >> 20, size.redis_mb)),
         };
         find("Redis memory", fits, words);
-        let fits = !policy.starts_with("allkeys");
+        let fits = !may_evict(policy);
         let advice = if fits { "a full Redis refuses, and says so" } else { "set maxmemory-policy noeviction" };
         find("Redis policy", fits, format!("{policy}: {advice}"));
     }
@@ -229,6 +235,11 @@ mod tests {
         };
         assert!(compare(&medium(), &large).iter().all(|one| one.fits));
         assert_eq!(compare(&medium(), &Found::default()), [], "what could not be asked is not judged");
+        for policy in ["volatile-lru", "volatile-ttl", "allkeys-random"] {
+            let redis = Found { redis: Some((Some(2 << 30), policy.to_owned())), ..Found::default() };
+            let told = compare(&medium(), &redis).pop().expect("a finding");
+            assert!(!told.fits && told.words == format!("{policy}: set maxmemory-policy noeviction"), "{told:?}");
+        }
         let unlimited = Found { redis: Some((None, "noeviction".to_owned())), ..Found::default() };
         assert!(compare(&medium(), &unlimited)[0].words.contains("no limit"));
     }

@@ -52,6 +52,8 @@ pub struct TaskSelection {
     q: Option<String>,
     /// Whose id begins so.
     id_prefix: Option<String>,
+    /// Only pending ones: those that are to start later, or those that may start.
+    delayed: Option<bool>,
     /// Says that every task is meant. Needed where nothing else narrows.
     all: bool,
     /// Most tasks to change with this request.
@@ -176,6 +178,7 @@ impl TaskSelection {
             // A text of no characters is in every task.
             text: self.q.filter(|text| !text.is_empty()),
             id_prefix,
+            delayed: self.delayed,
             ids: self.ids.map(|ids| ids.into_iter().map(TaskId).collect()),
         };
         if !self.all && filter.is_empty() {

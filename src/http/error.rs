@@ -14,6 +14,8 @@ use crate::{dispatch, sources, store};
 const RETRY_AFTER_S: u64 = 2;
 /// The same when too many tasks are pending: it takes longer until some have run.
 const BACKLOG_RETRY_AFTER_S: u64 = 10;
+/// The same when an address has sent too many wrong keys.
+const ATTEMPTS_RETRY_AFTER_S: u64 = 60;
 
 /// Why a request is not answered with what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +209,16 @@ impl Error {
         }
     }
 
+    /// Seconds after which the same request may be answered otherwise.
+    pub(super) fn retry_after_s(&self) -> Option<u64> {
+        match (self, self.status_and_code().0) {
+            (Self::TooManyAttempts, _) => Some(ATTEMPTS_RETRY_AFTER_S),
+            (_, StatusCode::TOO_MANY_REQUESTS) => Some(BACKLOG_RETRY_AFTER_S),
+            (_, StatusCode::SERVICE_UNAVAILABLE) => Some(RETRY_AFTER_S),
+            _ => None,
+        }
+    }
+
     /// What is wrong, for people.
     pub(super) fn shown(&self) -> String {
         match self {
@@ -275,17 +287,11 @@ impl ResponseError for Error {
             _ => {}
         }
         let mut response = HttpResponse::build(status);
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")));
-            }
-            StatusCode::TOO_MANY_REQUESTS => {
-                response.insert_header((RETRY_AFTER, BACKLOG_RETRY_AFTER_S));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                response.insert_header((RETRY_AFTER, RETRY_AFTER_S));
-            }
-            _ => {}
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")));
+        }
+        if let Some(seconds) = self.retry_after_s() {
+            response.insert_header((RETRY_AFTER, seconds));
         }
         match self {
             Self::Invalid(detail) => response.json(ValidationBody { detail: detail.clone(), code: code.to_owned() }),

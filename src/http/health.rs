@@ -87,7 +87,8 @@ pub struct RedisHealth {
 /// Whether the service can be used.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
-    /// `ready`, `starting`, `draining` or `no_database`.
+    /// `ready`, or why it is not: `starting`, `draining`, `no_database`, or `pool_failed` where the children of a pool keep
+    /// crashing. `alive` where only that is asked.
     #[schema(example = "ready")]
     status: &'static str,
 }

@@ -17,7 +17,7 @@ use crate::domain::access::{FreshKey, KEY_BYTES, KeyName, Scope};
 use crate::domain::clock;
 use crate::domain::ids::KeyId;
 use crate::domain::source::Secret;
-use crate::store::api_key::{Added, KEYS_MAX, KeyDraft, KeyRecord, Revoked};
+use crate::store::api_key::{Added, KEYS_MAX, KeyDraft, KeyFilter, KeyRecord, Revoked};
 
 /// A key of this API, without the key itself.
 #[derive(Debug, Serialize, ToSchema)]
@@ -147,6 +147,8 @@ pub(super) async fn create(state: Data<ApiState>, caller: Caller, body: Body) ->
     get, path = "/api/v1/keys", tag = "keys",
     params(
         ("revoked" = Option<bool>, Query, description = "The revoked ones, too"),
+        ("named" = Option<String>, Query, description = "The whole name"),
+        ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
     ),
     responses(
@@ -157,9 +159,13 @@ pub(super) async fn create(state: Data<ApiState>, caller: Caller, body: Body) ->
 pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<Json<Page<ApiKey>>, Error> {
     let mut query = Query::of(&request);
     let span = query.span();
-    let revoked_too = query.flag("revoked").unwrap_or(false);
+    let filter = KeyFilter {
+        revoked_too: query.flag("revoked").unwrap_or(false),
+        named: query.text("named"),
+        id_prefix: query.read("id_prefix"),
+    };
     query.finish()?;
-    let (keys, total) = state.store.keys(revoked_too, span.offset, span.limit).await?;
+    let (keys, total) = state.store.keys(filter, span.offset, span.limit).await?;
     let now = clock::now();
     Ok(Json(Page::new(keys.into_iter().map(|key| ApiKey::of(key, now)).collect(), total, span)))
 }

@@ -1,8 +1,10 @@
 //! `/api/v1/workflows/remote` and `/sync`: flows as their sources show them now.
 
+use std::collections::HashSet;
+
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -20,9 +22,11 @@ use crate::domain::workflow::RemoteFlow;
 use crate::store::schedule::ScheduleFilter;
 use crate::store::source::{SourceFilter, SourceRecord};
 
-/// Most sources that are asked when none is named.
-const SOURCES_MAX: i64 = 100;
-/// Longest `warnings` header.
+/// Sources that one statement reads where none is named.
+const SOURCES_READ: i64 = 100;
+/// Sources that are asked at the same time.
+const ASKED_AT_ONCE: usize = 100;
+/// Longest `warnings` header, but for the count of those that are left out.
 const WARNINGS_MAX: usize = 2000;
 /// Most schedules that the answer to a sync shows.
 const SCHEDULES_SHOWN: i64 = 100;
@@ -109,9 +113,10 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
     let source_url = query.text("source_url");
     query.finish()?;
     let sources = asked(&state, source_url).await?;
-    let lists = join_all(sources.iter().map(|source| list_one(&state, source))).await;
+    let lists = stream::iter(&sources).map(async |source| (source, list_one(&state, source).await));
+    let lists: Vec<_> = lists.buffered(ASKED_AT_ONCE).collect().await;
     let (mut flows, mut warnings) = (Vec::new(), Vec::new());
-    for (source, list) in sources.iter().zip(lists) {
+    for (source, list) in lists {
         match list {
             Ok(list) => flows.extend(list.into_iter().map(|flow| show(flow, source, simplified))),
             Err(error) => warnings.push(format!("{}: {error}", source.url)),
@@ -119,7 +124,7 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
     }
     let mut response = HttpResponse::Ok();
     if !warnings.is_empty() {
-        response.insert_header(("warnings", header_text(&warnings.join("; "))));
+        response.insert_header(("warnings", header_text(&warnings)));
     }
     Ok(response.json(flows))
 }
@@ -135,6 +140,7 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
         (status = 200, description = "All that the source says of the flow", body = Object),
         (status = 400, description = "The source does not answer as it should", body = ErrorBody),
         (status = 404, description = "No such flow or source", body = ErrorBody),
+        (status = 409, description = "The stored key of a source was encrypted under another encryption key", body = ErrorBody),
     )
 )]
 pub(super) async fn get(
@@ -162,6 +168,7 @@ pub(super) async fn get(
         (status = 200, description = "The workflow", body = SyncedWorkflow),
         (status = 400, description = "The source does not answer as it should", body = ErrorBody),
         (status = 404, description = "No such flow or source", body = ErrorBody),
+        (status = 409, description = "The stored key of a source was encrypted under another encryption key", body = ErrorBody),
         (status = 422, description = "Parts of the request can't be used", body = ValidationBody),
     )
 )]
@@ -198,7 +205,18 @@ async fn asked(state: &ApiState, source_url: Option<String>) -> Result<Vec<Sourc
         Some(source) => named(state, source).await.map(|source| vec![source]),
         None => {
             let active = SourceFilter { status: Some("active".to_owned()), ..SourceFilter::default() };
-            Ok(state.store.sources(active, 0, SOURCES_MAX).await?.0)
+            let (mut sources, mut offset) = (Vec::new(), 0);
+            loop {
+                let (page, total) = state.store.sources(active.clone(), offset, SOURCES_READ).await?;
+                sources.extend(page);
+                offset += SOURCES_READ;
+                if offset >= total {
+                    // One that is added meanwhile moves the others on to the next page.
+                    let mut known = HashSet::new();
+                    sources.retain(|source: &SourceRecord| known.insert(source.id));
+                    return Ok(sources);
+                }
+            }
         }
     }
 }
@@ -314,10 +332,23 @@ fn fit(flow: RemoteFlow) -> RemoteFlow {
     }
 }
 
-/// A header holds visible ASCII.
-fn header_text(text: &str) -> String {
+/// As many warnings as fit, and how many more there are. A header holds visible ASCII.
+fn header_text(warnings: &[String]) -> String {
     let visible = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    text.chars().take(WARNINGS_MAX).map(visible).collect()
+    let mut text = String::new();
+    for (at, warning) in warnings.iter().enumerate() {
+        let shown: String = warning.chars().take(WARNINGS_MAX).map(visible).collect();
+        if at == 0 {
+            text = shown;
+        } else if text.len() + shown.len() <= WARNINGS_MAX {
+            text.push_str("; ");
+            text.push_str(&shown);
+        } else {
+            text.push_str(&format!("; and {} more", warnings.len() - at));
+            break;
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -325,9 +356,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_fits_a_header() {
-        assert_eq!(header_text("http://h: zeitüberschreitung\r\nX: y"), "http://h: zeit?berschreitung??X: y");
-        assert_eq!(header_text(&"x".repeat(10_000)).len(), WARNINGS_MAX);
+    fn warnings_fit_a_header_and_those_that_do_not_are_counted() {
+        let text = |warnings: &[&str]| header_text(&warnings.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(text(&["http://h: zeitüberschreitung\r\nX: y", "b"]), "http://h: zeit?berschreitung??X: y; b");
+        assert_eq!(text(&[&"x".repeat(10_000)]).len(), WARNINGS_MAX);
+        let many = text(&["x".repeat(900).as_str(); 5]);
+        assert!(many.len() < 2000 && many.ends_with("x; and 3 more"), "{many}");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::domain::clock;
 use crate::domain::ids::{TaskId, WorkflowId};
 use crate::domain::input::Input;
 use crate::domain::queue::{Priority, QueueName};
+use crate::domain::retry::RETRIES_MAX;
 use crate::domain::task::NewTask;
 use crate::domain::trace::Origin;
 use crate::store::idempotency::Once;
@@ -32,8 +33,6 @@ use crate::store::idempotency::Once;
 const ROUTE: &str = "/api/v1/workflows/{id}/run";
 /// Longest `?wait=`.
 const WAIT_MAX_S: i64 = 300;
-/// Most retries that a task may ask for.
-pub(super) const RETRIES_MAX: u32 = 100;
 /// Longest time limit that a task may ask for.
 const TIMEOUT_MAX_S: u32 = 86_400;
 /// Longest delay.
@@ -235,8 +234,8 @@ fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft,
     };
     let session_fits = request.session_id.as_ref().is_none_or(|id| (1..=TEXT_MAX).contains(&id.chars().count()));
     check(session_fits, "session_id", format!("session_id must have 1 to {TEXT_MAX} characters"));
-    let max_retries = request.max_retries.unwrap_or(options.fire.max_retries);
-    check(max_retries <= RETRIES_MAX, "max_retries", format!("max_retries must be from 0 to {RETRIES_MAX}"));
+    let retries_fit = request.max_retries.is_none_or(|retries| retries <= RETRIES_MAX);
+    check(retries_fit, "max_retries", format!("max_retries must be from 0 to {RETRIES_MAX}"));
     let timeout_fits = request.timeout.is_none_or(|seconds| (1..=TIMEOUT_MAX_S).contains(&seconds));
     check(timeout_fits, "timeout", format!("timeout must be from 1 to {TIMEOUT_MAX_S} seconds"));
     let delay_fits = request.delay.is_none_or(|seconds| (0.0..=DELAY_MAX_S).contains(&seconds));
@@ -256,7 +255,7 @@ fn draft(body: &Body, options: &ApiOptions, now: DateTime<Utc>) -> Result<Draft,
         input: input.to_stored().into(),
         queue: request.queue.unwrap_or_default(),
         priority: request.priority.unwrap_or_default(),
-        max_retries,
+        max_retries: request.max_retries.unwrap_or(options.fire.max_retries),
         session_id: request.session_id,
         timeout_s: request.timeout,
         created_at: now,

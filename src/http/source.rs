@@ -179,6 +179,8 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
         (status = 200, description = "The source", body = Source),
         (status = 400, description = "The source does not answer as it should, or its url is taken", body = ErrorBody),
         (status = 404, description = "Source not found", body = ErrorBody),
+        (status = 409, description = "Its stored key was encrypted under another encryption key, and no new one is given",
+            body = ErrorBody),
         (status = 422, description = "Parts of the body can't be used", body = ValidationBody),
     )
 )]
@@ -237,9 +239,14 @@ pub(super) async fn patch(state: Data<ApiState>, id: Path<String>, body: Body) -
         limits,
     };
     let source = stored(state.store.update_source(source.id, draft).await?)?;
-    // Whatever waits may have room now.
-    state.dispatch.ring_gate();
-    Ok(Json(source))
+    if !is_moved {
+        // Whatever waits may have room now.
+        state.dispatch.ring_gate();
+        return Ok(Json(source));
+    }
+    // It has just answered, so what it was left alone for is over.
+    state.dispatch.resume_source(source.id).await?;
+    Ok(Json(find(&state, &source.id.to_string()).await?.into()))
 }
 
 /// Call a source again at once that is left alone after failures, or because it asked for that.

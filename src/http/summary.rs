@@ -13,8 +13,19 @@ const SECRETS: [&str; 3] = ["key", "api_key", "secret"];
 /// Fields of an answer that say which thing it is, kept whether they were asked for or not.
 const TELLING: [&str; 3] = ["name", "url", "status"];
 /// What narrows a bulk operation. No secret can be among them, and the answer need not repeat them.
-const FILTERS: [&str; 9] =
-    ["ids", "workflow_id", "schedule_id", "source_id", "status", "queue", "created_after", "created_before", "q"];
+const FILTERS: [&str; 11] = [
+    "ids",
+    "workflow_id",
+    "schedule_id",
+    "source_id",
+    "status",
+    "queue",
+    "created_after",
+    "created_before",
+    "q",
+    "id_prefix",
+    "delayed",
+];
 /// Longest value that is kept, in bytes of JSON: a name or an expression fits, an input that somebody wrote does not.
 const VALUE_MAX: usize = 500;
 /// Most fields of a request that are looked at.
@@ -153,6 +164,16 @@ mod tests {
                 "not_shown": ["reason"],
             })
         );
+    }
+
+    #[test]
+    fn every_field_that_narrows_a_bulk_operation_is_told() {
+        let schema =
+            serde_json::to_value(<crate::http::bulk::TaskSelection as utoipa::PartialSchema>::schema()).expect("JSON");
+        let fields: Vec<&String> = schema["properties"].as_object().expect("fields").keys().collect();
+        let narrows = |name: &&&String| !["all", "limit", "cursor"].contains(&name.as_str());
+        let untold: Vec<_> = fields.iter().filter(narrows).filter(|name| !is_filter(name)).collect();
+        assert_eq!((fields.len(), untold), (FILTERS.len() + 3, vec![]));
     }
 
     #[test]

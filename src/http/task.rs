@@ -15,7 +15,7 @@ use super::state::ApiState;
 use crate::dispatch::change;
 use crate::domain::ids::{NodeId, ScheduleId, SourceId, TaskId, WorkflowId};
 use crate::domain::queue::QueueName;
-use crate::domain::task::{NewTask, TaskStatus};
+use crate::domain::task::{HELD, NewTask, TaskStatus};
 use crate::store::history::AttemptRecord;
 use crate::store::task_filter::TaskFilter;
 use crate::store::task_read::{Start, TaskRecord};
@@ -55,6 +55,9 @@ pub struct Task {
     pub queue: String,
     /// How urgent it is there: 0 to 9, 9 first.
     pub priority: i16,
+    /// Since when it may be started, or when it may be if that is later; none while it waits for the end of another task of
+    /// its schedule.
+    pub pending_at: Option<DateTime<Utc>>,
     /// When the newest attempt began.
     pub started_at: Option<DateTime<Utc>>,
     /// When the task ended.
@@ -83,6 +86,7 @@ impl From<TaskRecord> for Task {
             next_retry_at: task.next_retry_at,
             queue: task.queue,
             priority: task.priority,
+            pending_at: Some(task.pending_at).filter(|at| *at != HELD),
             started_at: task.started_at,
             finished_at: task.finished_at,
             created_at: task.created_at,
@@ -108,6 +112,7 @@ impl From<NewTask> for Task {
             next_retry_at: None,
             queue: task.queue.as_str().to_owned(),
             priority: task.priority.get().into(),
+            pending_at: Some(task.pending_at),
             started_at: None,
             finished_at: None,
             created_at: Some(task.created_at),
@@ -164,6 +169,8 @@ impl From<AttemptRecord> for Attempt {
         ("created_after" = Option<DateTime<Utc>>, Query), ("created_before" = Option<DateTime<Utc>>, Query),
         ("q" = Option<String>, Query, description = "Text in the id, input, result or error"),
         ("id_prefix" = Option<String>, Query, description = "Beginning of the id"),
+        ("delayed" = Option<bool>, Query,
+            description = "Only pending ones: `true` those that are to start later, `false` those that may start"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("offset" = Option<i64>, Query, minimum = 0),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, instead of an offset"),
     ),
@@ -285,6 +292,7 @@ pub(super) fn read_filter(query: &mut Query) -> TaskFilter {
         created_before: query.time("created_before"),
         text: query.text("q"),
         id_prefix: query.read("id_prefix"),
+        delayed: query.flag("delayed"),
         ids: None,
     }
 }

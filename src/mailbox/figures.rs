@@ -1,6 +1,7 @@
 //! How Redis is doing.
 
 use super::{Error, Mailbox};
+use crate::domain::sizing::may_evict;
 
 /// What Redis says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,12 +21,7 @@ pub struct RedisFigures {
 impl RedisFigures {
     /// Whether nothing more can be put in.
     fn is_full(&self) -> bool {
-        self.max_bytes.is_some_and(|max| self.used_bytes >= max) && !self.evicts()
-    }
-
-    /// A server that does not tell its policy is not suspected.
-    fn evicts(&self) -> bool {
-        !["noeviction", ""].contains(&self.policy.as_str())
+        self.max_bytes.is_some_and(|max| self.used_bytes >= max) && !may_evict(&self.policy)
     }
 
     /// What an operator should change, if anything.
@@ -38,7 +34,7 @@ impl RedisFigures {
                 self.max_bytes.unwrap_or_default()
             ));
         }
-        self.evicts().then(|| {
+        may_evict(&self.policy).then(|| {
             format!(
                 "Redis has the maxmemory-policy {}, so it may throw mailboxes away when its memory is full; no task is lost \
                  by that, but tasks wait until they are fed again. Set it to noeviction: `redis-cli CONFIG SET \

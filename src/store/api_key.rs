@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
 use super::{Error, Store, pool, session};
 use crate::domain::access::{KeyHash, KeyName, Scope};
 use crate::domain::clock;
+use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::KeyId;
 
 /// Most keys that are not revoked: every node holds them in memory.
@@ -58,6 +59,17 @@ pub struct KeyRecord {
     pub revoked_at: Option<DateTime<Utc>>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// Which keys; what is `None` does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter {
+    /// The revoked ones, too.
+    pub revoked_too: bool,
+    /// Called exactly so.
+    pub named: Option<String>,
+    /// Whose id begins so.
+    pub id_prefix: Option<IdPrefix>,
 }
 
 /// What a request with a key is checked against.
@@ -154,20 +166,28 @@ impl Store {
         }
     }
 
-    /// Keys, newest first, without the revoked ones unless they are asked for; and how many there are in all.
+    /// Keys, newest first, and how many there are in all.
     ///
     /// # Errors
     /// The database can't be reached.
-    pub async fn keys(&self, revoked_too: bool, offset: i64, limit: i64) -> Result<(Vec<KeyRecord>, i64), Error> {
+    pub async fn keys(&self, filter: KeyFilter, offset: i64, limit: i64) -> Result<(Vec<KeyRecord>, i64), Error> {
         self.run(move |connection| async move {
-            let count = "SELECT count(*) FROM api_keys WHERE $1 OR revoked_at IS NULL";
-            let total = connection.query_typed_one(count, &[(&revoked_too, Type::BOOL)]).await?.try_get(0)?;
+            let conditions = "($1 OR revoked_at IS NULL) AND ($2::text IS NULL OR name = $2)
+                AND ($3::uuid IS NULL OR id BETWEEN $3 AND $4)";
+            let (first, last) = filter.id_prefix.map(|prefix| (prefix.first, prefix.last)).unzip();
+            let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+                (&filter.revoked_too, Type::BOOL),
+                (&filter.named, Type::TEXT),
+                (&first, Type::UUID),
+                (&last, Type::UUID),
+            ];
+            let count = format!("SELECT count(*) FROM api_keys WHERE {conditions}");
+            let total = connection.query_typed_one(&count, &params).await?.try_get(0)?;
             let sql = format!(
-                "SELECT {COLUMNS} FROM api_keys WHERE $1 OR revoked_at IS NULL
-                  ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3"
+                "SELECT {COLUMNS} FROM api_keys WHERE {conditions}
+                  ORDER BY created_at DESC, id DESC LIMIT $5 OFFSET $6"
             );
-            let params: [_; 3] =
-                [(&revoked_too as _, Type::BOOL), (&limit as _, Type::INT8), (&offset as _, Type::INT8)];
+            params.extend([(&limit as &(dyn ToSql + Sync), Type::INT8), (&offset, Type::INT8)]);
             let rows = connection.query_typed(&sql, &params).await?;
             Ok((rows.iter().map(KeyRecord::from_row).collect::<Result<_, _>>()?, total))
         })

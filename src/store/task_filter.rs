@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use crate::domain::clock;
 use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::{ScheduleId, SourceId, TaskId, WorkflowId};
 use crate::domain::task::TaskStatus;
@@ -29,6 +30,8 @@ pub struct TaskFilter {
     pub text: Option<String>,
     /// Whose id begins so.
     pub id_prefix: Option<IdPrefix>,
+    /// Only pending ones: those that are to start later, or those that may start.
+    pub delayed: Option<bool>,
     /// Only these.
     pub ids: Option<Vec<TaskId>>,
 }
@@ -48,10 +51,12 @@ pub(super) const CONDITIONS: &str = "($1::uuid IS NULL OR t.workflow_id = $1) AN
      AND ($6::timestamptz IS NULL OR t.created_at >= $6) AND ($7::timestamptz IS NULL OR t.created_at < $7) \
      AND ($8::text IS NULL OR position(lower($8) IN \
           lower(concat_ws(' ', t.id::text, t.input_data::text, t.result, t.error))) > 0) \
-     AND ($9::uuid IS NULL OR t.id BETWEEN $9 AND $10) AND ($11::uuid[] IS NULL OR t.id = ANY ($11))";
+     AND ($9::uuid IS NULL OR t.id BETWEEN $9 AND $10) AND ($11::uuid[] IS NULL OR t.id = ANY ($11)) \
+     AND ($12::bool IS NULL OR $12 AND t.status = 'pending' AND t.pending_at > $13::timestamptz \
+          OR NOT $12 AND t.status = 'pending' AND t.pending_at <= $13)";
 
 /// How many parameters the filter has.
-pub(super) const PARAMETERS: usize = 11;
+pub(super) const PARAMETERS: usize = 13;
 
 /// A filter in the form its parameters have.
 pub(super) struct Bound {
@@ -66,6 +71,8 @@ pub(super) struct Bound {
     first: Option<Uuid>,
     last: Option<Uuid>,
     ids: Option<Vec<Uuid>>,
+    delayed: Option<bool>,
+    now: DateTime<Utc>,
 }
 
 impl Bound {
@@ -82,6 +89,8 @@ impl Bound {
             first: filter.id_prefix.map(|prefix| prefix.first),
             last: filter.id_prefix.map(|prefix| prefix.last),
             ids: filter.ids.map(|ids| ids.into_iter().map(|id| id.0).collect()),
+            delayed: filter.delayed,
+            now: clock::now(),
         }
     }
 
@@ -98,6 +107,8 @@ impl Bound {
             (&self.first, Type::UUID),
             (&self.last, Type::UUID),
             (&self.ids, Type::UUID_ARRAY),
+            (&self.delayed, Type::BOOL),
+            (&self.now, Type::TIMESTAMPTZ),
         ]
     }
 }

@@ -43,6 +43,8 @@ pub struct TaskRecord {
     pub started_at: Option<DateTime<Utc>>,
     /// When the task ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// Since when it may be started, or when it may be.
+    pub pending_at: DateTime<Utc>,
     /// When it was asked for.
     pub created_at: Option<DateTime<Utc>>,
     /// When its row last changed.
@@ -52,7 +54,7 @@ pub struct TaskRecord {
 /// The columns of a [`TaskRecord`], of a table or alias `t`.
 pub(super) const COLUMNS: &str = "t.id, t.workflow_id, t.schedule_id, t.status, t.input_data::text AS input, \
      t.output_data::text AS output, t.result, t.error, t.tries, t.max_retries, t.next_retry_at, t.queue, t.priority, \
-     t.started_at, t.finished_at, t.created_at, t.updated_at";
+     t.pending_at, t.started_at, t.finished_at, t.created_at, t.updated_at";
 
 impl TaskRecord {
     pub(super) fn from_row(row: &Row) -> Result<Self, Error> {
@@ -72,6 +74,7 @@ impl TaskRecord {
             priority: row.try_get("priority")?,
             started_at: row.try_get("started_at")?,
             finished_at: row.try_get("finished_at")?,
+            pending_at: row.try_get("pending_at")?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
         })

@@ -143,7 +143,7 @@ fn the_service_s_own_words_are_shown() {
     );
     ask(&script, &["tasks", "list", "--status", "x"]).failed_with(1, &["query.status: is unknown"]);
     script.on_raw("GET /api/v1/tasks", 503, "retry-after: 7\r\n", r#"{"detail":"too busy"}"#);
-    ask(&script, &["tasks", "list"]).failed_with(1, &["too busy (try again in 7 s)"]);
+    ask(&script, &["tasks", "list"]).failed_with(69, &["too busy (try again in 7 s)"]);
 }
 
 #[test]

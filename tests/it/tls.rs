@@ -12,8 +12,9 @@ use automagik_spark::sources::{Error, HttpClient, HttpOptions, WorkflowSource, c
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::node::TestNode;
+use crate::harness::node::{SOON, TestNode};
 use crate::harness::stage::Stage;
+use crate::harness::until;
 use crate::langflow::{completed, request, simulated};
 use front::{Authority, Front, self_made};
 
@@ -161,6 +162,38 @@ async fn an_operator_gives_a_source_its_authority_or_switches_the_check_off_and_
     let warnings = node.log().lines().filter(|line| line.contains("WARN") && line.contains("tls_verify")).count();
     assert!(warnings >= 2, "the service says what was changed, and whom it believes:\n{}", node.log());
 }
+
+/// What broke: a certificate that had expired failed every waiting task of its source, one after another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_not_believed_any_more_spares_the_tasks_that_wait_until_somebody_mends_it() {
+    let stage = Stage::new(Duration::ZERO).await;
+    let node = stage.node(&[]).await;
+    let upstream =
+        simulate::start(SimulateOptions { api_key: Secret::new(KEY), ..SimulateOptions::default() }).unwrap();
+    let (authority, former) = (Authority::new(), Authority::new());
+    let front = Front::start(&upstream.url(), authority.certify(&["localhost"])).await;
+    let body =
+        json!({"source_type": "langflow", "url": front.url("localhost"), "api_key": KEY, "tls_ca": authority.pem()});
+    let source = node.post("/api/v1/sources", &body).await;
+    let path = format!("/api/v1/sources/{}", source["id"].as_str().unwrap());
+    let workflow = node.post(&format!("/api/v1/workflows/sync/{FLOW_ID}"), &json!({})).await;
+    stage.rows("UPDATE workflow_sources SET tls_ca = $1", &[&former.pem()]).await;
+    let tasks = node.run_many(workflow["id"].as_str().unwrap(), 40).await;
+    until("it is left alone", SOON, async || (node.get(&path).await["circuit"]["state"] == "open").then_some(())).await;
+    until("those under way have ended", SOON, async || (stage.count(RUNNING).await == 0).then_some(())).await;
+    let circuit = node.get(&path).await["circuit"].clone();
+    assert!(circuit["reason"].as_str().unwrap().contains("certificate"), "{circuit}");
+    let mended = json!({"tls_ca": authority.pem()});
+    let mended = node.try_ask(Method::PATCH, &path, Some(&mended)).await.unwrap().ok();
+    assert_eq!(mended["circuit"]["state"], "closed", "it has just answered: {mended}");
+    until("nothing waits", SOON, async || (stage.count(UNFINISHED).await == 0).then_some(())).await;
+    let statuses = stage.statuses().await;
+    // So many slots, four failures more that do not open it yet, and perhaps a probe.
+    assert!(statuses["failed"] <= 13 && statuses["completed"] >= 27, "{statuses:?} of {}", tasks.len());
+}
+
+const RUNNING: &str = "SELECT count(*) FROM tasks WHERE status = 'running'";
+const UNFINISHED: &str = "SELECT count(*) FROM tasks WHERE status NOT IN ('completed', 'failed')";
 
 /// A run through a child process.
 async fn run(node: &TestNode, input: &str) {

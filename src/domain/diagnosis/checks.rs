@@ -1,6 +1,7 @@
 //! One function for each check.
 
 use super::{Figures, Finding, Level, Limits, QueueFigures};
+use crate::domain::sizing::may_evict;
 
 /// Below so many, a share of them says nothing.
 const LEAST_FOR_A_SHARE: u64 = 5;
@@ -66,8 +67,8 @@ fn share(part: u64, whole: u64) -> f64 {
 fn servers(figures: &Figures) -> Finding {
     let (cause, advice) = match (figures.database_up, figures.redis_up) {
         (true, true) => ("", ""),
-        (false, true) => ("PostgreSQL does not answer", "see `systemctl status postgresql` and database_url"),
-        (true, false) => ("Redis does not answer", "see `systemctl status redis-server` and celery_broker_url"),
+        (false, true) => ("PostgreSQL does not answer", "see `systemctl status postgresql` and database.url"),
+        (true, false) => ("Redis does not answer", "see `systemctl status redis-server` and redis.url"),
         (false, false) => ("neither PostgreSQL nor Redis answers", "see the network, then both servers"),
     };
     let away = u8::from(!figures.database_up) + u8::from(!figures.redis_up);
@@ -227,7 +228,7 @@ fn queries(figures: &Figures) -> Finding {
 
 fn redis(figures: &Figures) -> Finding {
     let redis = figures.redis.as_ref();
-    let evicts = redis.is_some_and(|redis| !redis.policy.is_empty() && redis.policy != "noeviction");
+    let evicts = redis.is_some_and(|redis| may_evict(&redis.policy));
     let advice = if evicts {
         "set maxmemory-policy to noeviction, raise maxmemory (`redis-cli config set maxmemory 2gb`), or add workers"
     } else {

@@ -161,3 +161,9 @@ fn what_is_away_is_critical_and_what_was_not_measured_is_unknown() {
     assert_eq!([level("redis_memory", |_| ()), level("worker_cpu", |_| ())], [Level::Unknown, Level::Unknown]);
     assert_eq!(worst(&diagnose(&well())), Level::Unknown);
 }
+
+#[test]
+fn where_a_server_is_named_is_told_by_the_keys_of_the_configuration() {
+    let advice = |database_up, redis_up| found("servers", &Figures { database_up, redis_up, ..well() }).advice;
+    assert!(advice(false, true).ends_with(" and database.url") && advice(true, false).ends_with(" and redis.url"));
+}

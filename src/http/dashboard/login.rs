@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::web::{Data, Form};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::html;
@@ -102,7 +103,13 @@ pub(super) async fn login(
         Ok(cookie) => {
             HttpResponse::SeeOther().insert_header(("Set-Cookie", cookie)).insert_header(("Location", next)).finish()
         }
-        Err(error) => form(&view, error.status_code(), next, Some(&error.shown())),
+        Err(error) => {
+            let mut response = form(&view, error.status_code(), next, Some(&error.shown()));
+            if let Some(seconds) = error.retry_after_s() {
+                response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            response
+        }
     }
 }
 

@@ -264,3 +264,40 @@ async fn a_workflow_with_many_tasks_is_deleted_to_the_end() {
         [0, 0, 0]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delayed_tasks_are_told_from_those_that_may_start() {
+    let api = TestApi::start().await;
+    let workflow = api.add_workflow().await;
+    let ended = api.run(&workflow, "ended").await;
+    api.execute("UPDATE tasks SET status = 'completed'").await;
+    let now = api.run(&workflow, "now").await;
+    let later = json!({"input_data": "later", "delay": 3600});
+    let made = api.post(&format!("/api/v1/workflows/{workflow}/run"), later).await.expect(200);
+    let later = id(&made);
+    for (query, expected) in [
+        ("delayed=true", vec![&later]),
+        ("delayed=false", vec![&now]),
+        ("delayed=false&status=pending", vec![&now]),
+        ("delayed=true&status=completed", vec![]),
+        ("delayed=false&status=completed", vec![]),
+        ("status=pending", vec![&later, &now]),
+        ("", vec![&later, &now, &ended]),
+    ] {
+        let page = api.get(&format!("/api/v1/tasks?{query}")).await.expect(200);
+        let ids: Vec<String> = page["items"].as_array().unwrap().iter().map(id).collect();
+        assert_eq!((ids.iter().collect::<Vec<_>>(), &page["total"]), (expected, &json!(ids.len())), "{query}");
+    }
+    let shown = api.get(&format!("/api/v1/tasks/{later}")).await.expect(200);
+    let time = |name: &str| shown[name].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+    assert_eq!((time("pending_at") - time("created_at")).num_seconds(), 3600);
+    assert_eq!(made["pending_at"], shown["pending_at"]);
+    // One that waits for another to end has no time yet.
+    let held = automagik_spark::domain::task::HELD;
+    api.sql.execute("UPDATE tasks SET pending_at = $1 WHERE pending_at > now()", &[&held]).await.unwrap();
+    assert_eq!(api.get("/api/v1/tasks?delayed=true").await.expect(200)["items"][0]["pending_at"], json!(null));
+    let cancelled = api.post("/api/v1/tasks/cancel", json!({"delayed": true})).await.expect(200);
+    assert_eq!((&cancelled["matched"], &cancelled["changed"]), (&json!(1), &json!(1)));
+    assert_eq!(api.get(&format!("/api/v1/tasks/{now}")).await.expect(200)["status"], "pending");
+    assert_eq!(api.get("/api/v1/tasks?delayed=perhaps").await.status, 422);
+}

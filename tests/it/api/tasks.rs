@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::client::{TestApi, fields, id};
 
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "created_at",
     "error",
     "finished_at",
@@ -11,6 +11,7 @@ const FIELDS: [&str; 17] = [
     "max_retries",
     "next_retry_at",
     "output_data",
+    "pending_at",
     "priority",
     "queue",
     "result",

@@ -1,9 +1,11 @@
+use automagik_spark::domain::source::Secret;
 use automagik_spark::simulate::{FLOW_ID, TEXT_FLOW_ID};
+use automagik_spark::store::Vault;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::client::{KEY, TestApi, fields, id};
+use super::client::{KEY, SOURCE_KEY, TestApi, fields, id};
 use crate::harness::node::SOON;
 use crate::harness::servers::TestServers;
 use crate::harness::until;
@@ -278,4 +280,41 @@ async fn a_run_that_waits_is_answered_though_the_database_goes_away() {
     let task: Value = serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).unwrap();
     assert_eq!(task["status"], "pending", "as it was seen last");
     assert!(task["id"].is_string());
+}
+
+/// What broke: the hundred newest sources were asked, and nobody was told of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_active_source_is_asked_however_many_there_are() {
+    let api = TestApi::start().await;
+    api.add_source().await;
+    api.execute(
+        "INSERT INTO workflow_sources (id, name, source_type, url, encrypted_api_key, status, created_at, updated_at)
+         SELECT gen_random_uuid(), 'away-' || n, source_type, 'http://127.0.0.1:9/' || n, encrypted_api_key, status,
+                now() + interval '1 minute', now() FROM workflow_sources, generate_series(1, 130) AS n",
+    )
+    .await;
+    let answer = api.get("/api/v1/workflows/remote").await;
+    let flows = answer.expect(200);
+    assert!(flows.as_array().unwrap().iter().any(|flow| flow["id"] == FLOW_ID), "{flows}");
+    let warnings = &answer.headers["warnings"];
+    assert!(warnings.starts_with("http://127.0.0.1:9/") && warnings.ends_with(" more"), "{warnings}");
+    assert_eq!(api.act(&format!("/api/v1/workflows/sync/{FLOW_ID}")).await.expect(200)["source"], api.source.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_stored_under_another_encryption_key_is_a_conflict() {
+    let api = TestApi::start().await;
+    let source = id(&api.add_source().await);
+    let foreign = Vault::new(&Secret::new("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")).expect("a Fernet key");
+    let sealed = foreign.encrypt(&Secret::new(SOURCE_KEY));
+    api.execute(&format!("UPDATE workflow_sources SET encrypted_api_key = '{sealed}'")).await;
+    let url = json!({"url": api.source.url(), "tls_verify": true});
+    for (method, path, body) in [
+        ("PATCH", format!("/api/v1/sources/{source}"), Some(url)),
+        ("GET", format!("/api/v1/workflows/remote/{FLOW_ID}"), None),
+        ("POST", format!("/api/v1/workflows/sync/{FLOW_ID}"), None),
+    ] {
+        let refused = api.call(method, &path, body).await.expect(409);
+        assert_eq!(refused["code"], "encryption_key", "{method} {path}: {refused}");
+    }
 }

@@ -25,17 +25,23 @@ async fn what_runs_waits_and_comes_later_is_told_apart() {
     let running = node.run(&workflow, &json!("sleep:30")).await;
     node.until_task_is(&running, "running").await;
     let waiting = node.run(&workflow, &json!("later")).await;
+    let delayed = node.run(&workflow, &json!({"input_data": "much later", "delay": 3600})).await;
     let schedule = json!({"workflow_id": workflow, "schedule_type": "cron", "schedule_expr": "0 3 * * *"});
     let schedule = node.post("/api/v1/schedules", &schedule).await;
 
     let active = inspect(&stage, &node, &["active", "-o", "json"]).ok().json();
     assert_eq!((&active["total"], &active["items"][0]["id"]), (&json!(1), &json!(running)));
     let reserved = inspect(&stage, &node, &["reserved", "-o", "json"]).ok().json();
-    assert!(reserved["items"].as_array().expect("a list").iter().any(|task| task["id"] == waiting), "{reserved}");
+    let ids: Vec<_> = reserved["items"].as_array().expect("a list").iter().map(|task| &task["id"]).collect();
+    assert!(ids.contains(&&json!(waiting)) && !ids.contains(&&json!(delayed)), "{reserved}");
+    assert_eq!(reserved["total"], ids.len(), "{reserved}");
     let scheduled = inspect(&stage, &node, &["scheduled", "-o", "json"]).ok().json();
     assert_eq!(scheduled["schedules"]["items"][0]["id"], schedule["id"]);
+    assert_eq!((&scheduled["delayed"]["total"], &scheduled["delayed"]["items"][0]["id"]), (&json!(1), &json!(delayed)));
     let later = inspect(&stage, &node, &["scheduled"]).ok().stdout;
     assert!(later.contains("schedule") && later.contains("in "), "{later}");
+    let row = later.lines().find(|line| line.contains("delayed")).expect("the delayed one");
+    assert!(row.starts_with("in 59 min") || row.starts_with("in 1 h") || row.starts_with("in 60 min"), "{row}");
 
     node.post(&format!("/api/v1/tasks/{running}/cancel"), &json!({})).await;
     node.until_task_is(&waiting, "completed").await;
@@ -51,5 +57,7 @@ async fn what_runs_waits_and_comes_later_is_told_apart() {
         (pool.first() == Some(&"celery") && pool.get(2) == Some(&"1 of 1") && pool.last() == Some(&"1")).then_some(())
     })
     .await;
-    node.post(&format!("/api/v1/tasks/{retried}/cancel"), &json!({})).await;
+    for unfinished in [retried, delayed] {
+        node.post(&format!("/api/v1/tasks/{unfinished}/cancel"), &json!({})).await;
+    }
 }

@@ -48,7 +48,7 @@ fn a_script_says_yes_beforehand_and_none_is_no_question() {
     script.on("POST /api/v1/tasks/cancel", 200, &tally([2000, 7, 1993], Some(TASK)));
     script.on("POST /api/v1/tasks/cancel", 503, &json!({"detail": "the database is away"}));
     ask(&script, &["tasks", "cancel", "--all", "-y"])
-        .failed_with(1, &["7 tasks are cancelled before this", "the database is away"]);
+        .failed_with(69, &["7 tasks are cancelled before this", "the database is away"]);
 }
 
 #[test]
@@ -98,4 +98,21 @@ fn a_log_is_read_from_a_level_on() {
     let ended = ask(&script, &["tasks", "logs", TASK, "--level", "warning", "-n", "1"]).ok();
     assert_eq!(ended.stdout, "2026-01-02T03:04:05Z WARNING Attempt 1 failed\n");
     assert_eq!(ended.stderr, "1 of 3 shown; --offset 1 shows more\n");
+}
+
+#[test]
+fn a_list_in_json_carries_the_logs_that_were_asked_for_and_changes_nothing_else() {
+    let script = Script::start();
+    let mut task = task("failed");
+    task["output_data"] = json!({"n": 0});
+    let precise = page(&[task]).to_string().replace(r#"{"n":0}"#, r#"{"n":12345678901234567890123.50}"#);
+    script.on_raw("GET /api/v1/tasks?limit=50", 200, "content-type: application/json\r\n", &precise);
+    let notes =
+        page(&[json!({"level": "warning", "message": "Attempt 1 failed", "created_at": "2026-01-02T03:04:05Z"})]);
+    script.on(&format!("GET /api/v1/tasks/{TASK}/logs"), 200, &notes);
+    let ended = ask(&script, &["tasks", "list", "--show-logs", "-o", "json"]).ok();
+    let printed = ended.json();
+    assert_eq!((&printed["total"], &printed["items"][0]["id"]), (&json!(1), &json!(TASK)));
+    assert_eq!(printed["items"][0]["logs"], notes);
+    assert!(ended.stdout.contains("12345678901234567890123.50"), "{}", ended.stdout);
 }

@@ -10,14 +10,14 @@ use super::{ask, page, run};
 fn queues_are_listed_paused_and_resumed() {
     let script = Script::start();
     let queue = |name: &str, paused: bool| {
-        json!({"name": name, "depth": 12, "delayed": 1, "oldest_age_s": 3.512, "running": 8, "rate_per_min": 240,
+        json!({"name": name, "depth": 12, "limited": 5, "delayed": 1, "oldest_age_s": 3.512, "running": 8, "rate_per_min": 240,
             "paused": paused, "paused_at": null, "pools": ["celery"]})
     };
     script.on("GET /api/v1/queues", 200, &page(&[queue("celery", false), queue("direct", true)]));
     assert_snapshot!(ask(&script, &["queues", "list"]).ok().stdout, @r"
-    QUEUE   STATE   WAITING  OLDEST  RUNNING  DELAYED  DONE/MIN  POOLS
-    celery  active  12       4 s     8        1        240       celery
-    direct  paused  12       4 s     8        1        240       celery
+    QUEUE   STATE   WAITING  OLDEST  RUNNING  LIMITED  DELAYED  DONE/MIN  POOLS
+    celery  active  12       4 s     8        5        1        240       celery
+    direct  paused  12       4 s     8        5        1        240       celery
     ");
     script.on("POST /api/v1/queues/celery/pause", 200, &queue("celery", true));
     let paused = ask(&script, &["queues", "pause", "celery"]).ok();

@@ -98,6 +98,7 @@ async fn guesses_are_slowed_down() {
     }
     let slowed = login(&api, "guess").await;
     assert!(slowed.status == 429 && slowed.text().contains("wait a minute"), "{}", slowed.text());
+    assert_eq!(slowed.headers.get("retry-after").map(String::as_str), Some("60"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

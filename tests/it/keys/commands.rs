@@ -69,3 +69,27 @@ async fn keys_are_made_listed_and_revoked_and_the_trail_tells_it() {
         assert!(!spark(&node, API_KEY, wrong).await.2, "{wrong:?}");
     }
 }
+
+#[tokio::test]
+async fn a_key_is_found_by_its_name_or_a_beginning_of_its_id_among_many() {
+    let stage = Stage::new(Duration::ZERO).await;
+    let node = TestNode::launch(stage.serve(&[("node.roles", "api")]), &stage.servers.database_url).await;
+    let mut ids = Vec::new();
+    // A page of what a command looks at has five.
+    for number in 1..=12 {
+        let made = node.post("/api/v1/keys", &json!({"name": format!("key-{number}"), "scope": "read"})).await;
+        ids.push(made["id"].as_str().expect("an id").to_owned());
+    }
+    for (typed, name) in [("key-1", "key-1"), (ids[2].as_str(), "key-3")] {
+        let (_, said, done) = spark(&node, API_KEY, &["keys", "revoke", typed]).await;
+        assert!(done && said.contains(&format!("key {name} is revoked")), "{typed}: {said}");
+    }
+    // Its first characters are a time; all but the last tell it from the others.
+    let (_, said, done) = spark(&node, API_KEY, &["keys", "revoke", &ids[1][..35]]).await;
+    assert!(done && said.contains("key key-2 is revoked"), "{said}");
+    let left = node.get("/api/v1/keys?named=key-12").await;
+    assert_eq!((&left["total"], &left["items"][0]["name"]), (&json!(1), &json!("key-12")));
+    let revoked = node.get(&format!("/api/v1/keys?revoked=true&id_prefix={}", &ids[0][..35])).await;
+    assert_eq!((&revoked["total"], &revoked["items"][0]["name"]), (&json!(1), &json!("key-1")));
+    assert_eq!(node.get("/api/v1/keys?named=key-1").await["total"], 0);
+}
