@@ -15,6 +15,7 @@ use super::super::state::ApiState;
 use super::asked::{Asked, refusals};
 use super::element::{data, empty, pill, short, when, when_known};
 use super::view::{Section, View};
+use crate::store::api_key::KeyFilter;
 
 /// What narrows, as the API calls it.
 const NARROWING: [&str; 6] = ["actor", "action", "entity_type", "entity_id", "since", "until"];
@@ -32,7 +33,7 @@ pub(super) async fn page(state: Data<ApiState>, request: HttpRequest, view: View
         Err(Error::Invalid(problems)) => (None, problems),
         Err(error) => return Err(error),
     };
-    let (keys, _) = state.store.keys(false, 0, KEYS_SHOWN).await?;
+    let (keys, _) = state.store.keys(KeyFilter::default(), 0, KEYS_SHOWN).await?;
     let keys: Vec<ApiKey> = keys.into_iter().map(|key| ApiKey::of(key, view.now)).collect();
     let body = html! {
         (filter_form(&asked))
