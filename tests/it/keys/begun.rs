@@ -8,20 +8,19 @@ use serde_json::{Value, json};
 
 use super::ask;
 use crate::api::client::{KEY, TestApi};
-use crate::harness::node::TestNode;
+use crate::harness::node::{SOON, TestNode, http_client};
 use crate::harness::servers::TestServers;
 use crate::harness::stage::Stage;
 use crate::harness::until;
 
 const TRAIL: &str = "/api/v1/audit";
-const SOON: Duration = Duration::from_secs(20);
 
 /// A connection that does this dies.
 const DIES: &str = "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$";
 
-/// Makes tasks that have ended.
-async fn make_tasks(api: &TestApi, count: u64) {
+/// Makes tasks that have ended; the id of their workflow.
+async fn make_tasks(api: &TestApi, count: u64) -> String {
     let workflow = api.add_workflow().await;
     let sql = format!(
         "INSERT INTO tasks (id, workflow_id, status, tries, input_data, created_at, finished_at)
@@ -29,6 +28,7 @@ async fn make_tasks(api: &TestApi, count: u64) {
            FROM generate_series(1, {count})"
     );
     assert_eq!(api.execute(&sql).await, count);
+    workflow
 }
 
 /// The newest row of an action, once there is one.
@@ -41,10 +41,10 @@ async fn row(api: &TestApi, action: &str) -> Option<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bulk_that_an_outage_breaks_off_leaves_its_row_and_how_far_it_came() {
     let mut api = TestApi::over(TestServers::with_own_postgres().await, |_| {}).await;
-    make_tasks(&api, 1500).await;
+    let filter = json!({"workflow_id": make_tasks(&api, 1500).await});
     let url = format!("http://{}/api/v1", api.address());
     let post = |path: &str, body: Value| {
-        let request = reqwest::Client::new().post(format!("{url}/{path}")).header("X-API-Key", KEY).json(&body);
+        let request = http_client().post(format!("{url}/{path}")).header("X-API-Key", KEY).json(&body);
         tokio::spawn(async move {
             let answer = request.send().await.expect("it answers");
             (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
@@ -53,7 +53,7 @@ async fn a_bulk_that_an_outage_breaks_off_leaves_its_row_and_how_far_it_came() {
     // One of the second batch is held: it is waited for, when all others are gone.
     let transaction = api.sql.transaction().await.unwrap();
     transaction.batch_execute("SELECT FROM tasks ORDER BY id DESC LIMIT 1 FOR UPDATE").await.unwrap();
-    let bulk = post("tasks/delete", json!({"status": "completed"}));
+    let bulk = post("tasks/delete", filter.clone());
     until("the last one is waited for", SOON, async || {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         let left = "SELECT count(*) FROM tasks";
@@ -64,7 +64,7 @@ async fn a_bulk_that_an_outage_breaks_off_leaves_its_row_and_how_far_it_came() {
     let trail = "SELECT action, status::int, summary::text FROM audit ORDER BY at DESC LIMIT 1";
     let begun = transaction.query_one(trail, &[]).await.unwrap();
     assert_eq!((begun.get::<_, &str>(0), begun.get::<_, i32>(1)), ("task.delete_many", 0), "as older versions read it");
-    assert_eq!(begun.get::<_, &str>(2), r#"{"filter": {"status": "completed"}}"#);
+    assert_eq!(begun.get::<_, &str>(2).parse::<Value>().unwrap(), json!({"filter": filter}));
 
     api.servers.postgres().stop().await.unwrap();
     let (status, body) = bulk.await.unwrap();
@@ -84,7 +84,7 @@ async fn a_bulk_that_an_outage_breaks_off_leaves_its_row_and_how_far_it_came() {
     })
     .await;
     assert_eq!(row["status"], 503);
-    assert_eq!(row["summary"], json!({"filter": {"status": "completed"}, "counts": {"changed": 1499}}));
+    assert_eq!(row["summary"], json!({"filter": filter, "counts": {"changed": 1499}}));
     assert_eq!(api.get("/api/v1/tasks").await.expect(200)["total"], 1, "the one that was held");
     // What could not be begun was not done, neither then nor later.
     assert!(self::row(&api, "queue.pause").await.is_none());
@@ -96,7 +96,7 @@ async fn a_bulk_that_an_outage_breaks_off_leaves_its_row_and_how_far_it_came() {
 async fn a_source_whose_deletion_breaks_off_leaves_a_row() {
     let api = TestApi::start().await;
     make_tasks(&api, 1200).await;
-    let source = api.get("/api/v1/sources").await.expect(200)[0]["id"].as_str().expect("an id").to_owned();
+    let source: uuid::Uuid = api.sql.query_one("SELECT id FROM workflow_sources", &[]).await.unwrap().get(0);
     api.execute(DIES).await;
     api.execute("CREATE TRIGGER die BEFORE DELETE ON workflows FOR EACH ROW EXECUTE FUNCTION die()").await;
     let broke_off = api.call("DELETE", &format!("/api/v1/sources/{source}"), None).await.expect(503);
@@ -104,7 +104,7 @@ async fn a_source_whose_deletion_breaks_off_leaves_a_row() {
     let row = row(&api, "source.delete").await.expect("a row");
     assert_eq!((&row["status"], &row["entity_id"]), (&json!(503), &json!(source)));
     assert_eq!(row["summary"], json!({"counts": {"changed": 1200}}));
-    assert_eq!(api.get("/api/v1/sources").await.expect(200)[0]["id"], json!(source), "it may be deleted again");
+    api.get(&format!("/api/v1/sources/{source}")).await.expect(200);
 }
 
 /// What would break: a change with no row to tell of it.
@@ -121,11 +121,6 @@ async fn a_change_whose_row_can_not_be_written_is_not_made() {
     for table in ["api_keys", "paused_queues", "audit"] {
         assert_eq!(api.count(table).await, 0, "{table}");
     }
-    // A body that can't be read is refused before there is a row to take back.
-    api.execute("CREATE TRIGGER die BEFORE DELETE ON audit FOR EACH ROW EXECUTE FUNCTION die()").await;
-    let headers = [("X-API-Key", KEY), ("Content-Type", "application/json")];
-    let broken = api.raw("POST", "/api/v1/keys", &headers, &vec![b' '; 11 << 20]).await;
-    assert_eq!((broken.status, api.count("audit").await), (413, 0));
 }
 
 #[tokio::test]
