@@ -68,16 +68,27 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<(), Error
             relative(time(row, "at"), now),
             field(row, "actor"),
             field(row, "action"),
+            ended(row["status"].as_u64()),
             // Whole: it is what --entity takes.
             field(row, "entity_id"),
             field(row, "remote"),
             what(&row["summary"]),
         ]
     });
-    let columns = [Keep("AT"), Shrink("ACTOR"), Keep("ACTION"), Keep("ENTITY"), Drop("FROM"), Shrink("WHAT")];
+    let columns =
+        [Keep("AT"), Shrink("ACTOR"), Keep("ACTION"), Keep("ENDED"), Keep("ENTITY"), Drop("FROM"), Shrink("WHAT")];
     session.out.rows(&columns, rows.collect(), "nothing was changed")?;
     session.out.page_hint(&answer);
     Ok(())
+}
+
+/// How a change ended.
+fn ended(status: Option<u64>) -> String {
+    match status {
+        None => "unknown".to_owned(),
+        Some(200..300) => "ok".to_owned(),
+        Some(status) => format!("broke off ({status})"),
+    }
 }
 
 /// A summary in a line: `name=flow url=http://h (api_key)`. What was asked for comes first.
@@ -100,6 +111,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_end_that_nobody_noted_is_unknown() {
+        let told = [None, Some(201), Some(503)].map(ended);
+        assert_eq!(told, ["unknown", "ok", "broke off (503)"]);
+    }
 
     #[test]
     fn a_summary_fits_a_line() {

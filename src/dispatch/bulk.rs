@@ -52,11 +52,21 @@ pub struct Tally {
     pub stopped_at: Option<TaskId>,
 }
 
+/// A call that ended before it was through.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}; {changed} tasks were changed before that")]
+pub struct BrokeOff {
+    /// Tasks that are changed; what the database was doing when it went away may come on top.
+    pub changed: usize,
+    /// Why it ended.
+    pub error: Error,
+}
+
 /// Changes tasks that a filter fits, from the one after `after` on, until `limit` are changed, there are no more, or
 /// it has taken its time.
 ///
 /// # Errors
-/// The database is away. What was changed before that is changed.
+/// The database is away. What was changed before that is changed, and counted.
 pub async fn run(
     store: &Store,
     dispatch: &Dispatch,
@@ -64,14 +74,16 @@ pub async fn run(
     filter: &TaskFilter,
     mut after: Option<TaskId>,
     limit: usize,
-) -> Result<Tally, Error> {
+) -> Result<Tally, BrokeOff> {
     let started = Instant::now();
     let mut tally = Tally::default();
     loop {
         let room = BATCH.min(limit - tally.changed);
-        let (seen, more) = store.seen_tasks(filter.clone(), after, room).await?;
+        let part = store.seen_tasks(filter.clone(), after, room).await;
+        let (seen, more) = part.map_err(|error| BrokeOff { changed: tally.changed, error: error.into() })?;
         tally.matched += seen.len();
-        tally.changed += batch(store, dispatch, action, &seen, filter.status.is_some()).await?;
+        let done = batch(store, dispatch, action, &seen, filter.status.is_some(), &mut tally.changed).await;
+        done.map_err(|error| BrokeOff { changed: tally.changed, error })?;
         after = seen.last().map(|(id, _)| *id);
         if !more {
             return Ok(tally);
@@ -82,14 +94,15 @@ pub async fn run(
     }
 }
 
-/// Changes a batch; returns how many it changed.
+/// Changes a batch, and counts what it changes as it goes.
 async fn batch(
     store: &Store,
     dispatch: &Dispatch,
     action: Action,
     seen: &[Seen],
     only_as_seen: bool,
-) -> Result<usize, Error> {
+    count: &mut usize,
+) -> Result<(), Error> {
     let fits = |status: &Option<TaskStatus>| status.is_none_or(|status| action.fits(status));
     let seen: Vec<Seen> = seen.iter().filter(|(_, status)| fits(status)).copied().collect();
     let mut stopped = Vec::new();
@@ -106,16 +119,18 @@ async fn batch(
                 seen.iter().partition(|(_, status)| *status == Some(TaskStatus::Running));
             stopped = cancel(store, dispatch, &running).await?;
             let idle = stopped.iter().map(|id| (*id, Some(TaskStatus::Cancelled))).chain(others);
-            let gone = store.delete_tasks(&idle.collect::<Vec<_>>()).await?;
+            // Those that were called off are changed, too, if it ends here.
+            let gone = store.delete_tasks(&idle.collect::<Vec<_>>()).await.inspect_err(|_| *count += stopped.len())?;
             let ids = gone.iter().map(|task| task.id).collect();
             withdraw(dispatch, gone).await;
             ids
         }
     };
+    *count += changed.len();
     // Whoever asked for tasks in one status does not mean those that have left it, unless it was us who moved them.
     let meant = |id: &TaskId| !only_as_seen || stopped.contains(id);
     let left = seen.iter().map(|(id, _)| *id).filter(|id| !changed.contains(id) && meant(id));
-    Ok(changed.len() + one_by_one(store, dispatch, action, left).await?)
+    one_by_one(store, dispatch, action, left, count).await
 }
 
 /// Calls tasks off and stops those that ran.
@@ -145,8 +160,8 @@ async fn one_by_one(
     dispatch: &Dispatch,
     action: Action,
     tasks: impl Iterator<Item = TaskId>,
-) -> Result<usize, Error> {
-    let mut changed = 0;
+    count: &mut usize,
+) -> Result<(), Error> {
     for task in tasks {
         let done = match action {
             Action::Retry => change::retry(store, dispatch, task).await,
@@ -154,10 +169,10 @@ async fn one_by_one(
             Action::Delete => change::delete(store, dispatch, task).await,
         };
         match done {
-            Ok(_) => changed += 1,
+            Ok(_) => *count += 1,
             Err(Error::Unknown | Error::Refused(_) | Error::Busy) => {}
             Err(error @ Error::Store(_)) => return Err(error),
         }
     }
-    Ok(changed)
+    Ok(())
 }

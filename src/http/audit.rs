@@ -18,12 +18,12 @@ use crate::domain::ids::KeyId;
 use crate::store::audit::{AuditFilter, AuditRecord};
 use crate::store::task_read::Start;
 
-/// A change that was made.
+/// A change that was begun.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditEntry {
     /// Its id.
     pub id: Uuid,
-    /// When.
+    /// When it began.
     pub at: DateTime<Utc>,
     /// Who: a key's name, `configured key`, or `anonymous (no key configured)`.
     #[schema(example = "ci")]
@@ -42,12 +42,13 @@ pub struct AuditEntry {
     pub entity_type: String,
     /// Which one; none where it was several.
     pub entity_id: Option<String>,
-    /// What changed: `changed` holds new values, `not_shown` the names of fields whose values are secret or long,
-    /// `filter` and `counts` what a bulk operation was told and did.
+    /// What changed: `changed` holds new values, `not_shown` the names of fields whose values are secret, long or not
+    /// known, `filter` and `counts` what a bulk operation was told and did.
     #[schema(value_type = Object)]
     pub summary: Value,
-    /// The status that was answered.
-    pub status: i16,
+    /// The status that was answered; 5xx: it broke off and may be made in part. None: it began, and its end was not noted,
+    /// because it is under way, the service died or the database was away. It may have been made.
+    pub status: Option<i16>,
 }
 
 impl From<AuditRecord> for AuditEntry {

@@ -82,7 +82,9 @@ pub(super) async fn require_key(
             request.extensions_mut().insert(caller.clone());
             match rule.action {
                 None => Ok(next.call(request).await?.map_into_left_body()),
-                Some(action) => Ok(trail::follow(caller, action, request, next).await?.map_into_right_body()),
+                Some(action) => {
+                    Ok(trail::follow(caller, rule.path, action, request, next).await?.map_into_right_body())
+                }
             }
         }
         // Answered here rather than raised, so that it passes through CORS like every other answer.

@@ -1,10 +1,10 @@
 //! Bodies of requests: JSON under a size and a time limit.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use actix_web::dev::Payload;
+use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{self, Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
@@ -27,6 +27,18 @@ pub(super) struct Body {
 }
 
 impl Body {
+    /// Reads the body before the handler does, which then gets what was read here. What a handler refuses by its head
+    /// alone is left to it: one that reads no body refuses none.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub(super) async fn read_ahead(request: &mut ServiceRequest) -> Result<(), Error> {
+        if check_head(request.headers(), limit(request.app_data())).is_ok() {
+            request.extract::<Self>().await?;
+        }
+        Ok(())
+    }
+
     /// The body as it came.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -67,11 +79,14 @@ impl FromRequest for Body {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if let Some(read) = request.extensions().get::<Self>().cloned() {
+            return Box::pin(ready(Ok(read)));
+        }
         let state = request.app_data::<web::Data<ApiState>>().cloned();
         let room = request.app_data::<web::Data<Room>>().cloned();
         let payload = web::Payload::from_request(request, payload);
         let request = request.clone();
-        let head = check_head(request.headers(), state.as_ref().map_or(0, |state| state.options.max_body_bytes));
+        let head = check_head(request.headers(), limit(state.as_ref()));
         Box::pin(async move {
             head?;
             let (Some(state), Some(room)) = (state, room) else { return Err(Error::BodyBroken) };
@@ -79,11 +94,16 @@ impl FromRequest for Body {
             let reading = read(payload, state.options.max_body_bytes, room.share());
             let read = actix_web::rt::time::timeout(state.options.body_timeout, reading).await;
             let body = read.map_err(|_| Error::BodyTimeout)??;
-            // The audit trail reads it again.
+            // The audit trail reads it, too.
             request.extensions_mut().insert(body.clone());
             Ok(body)
         })
     }
+}
+
+/// Most bytes of a body.
+fn limit(state: Option<&web::Data<ApiState>>) -> usize {
+    state.map_or(0, |state| state.options.max_body_bytes)
 }
 
 /// Reads a body as it comes, within its limit and within the memory there is for bodies.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::dispatch::bulk::BrokeOff;
 use crate::domain::access::Scope;
 use crate::{dispatch, sources, store};
 
@@ -102,6 +103,14 @@ pub enum Error {
     /// A task was not changed.
     #[error(transparent)]
     Change(#[from] dispatch::change::Error),
+    /// A change of many tasks ended before it was through.
+    #[error("{error}; {changed} tasks were changed before that")]
+    BrokeOff {
+        /// How many tasks it had changed.
+        changed: usize,
+        /// Why it ended.
+        error: dispatch::change::Error,
+    },
     /// A pool takes no orders.
     #[error(
         "the pool takes no orders right now; look at it in a moment, and try again unless it has the size asked for"
@@ -146,6 +155,10 @@ pub struct ErrorBody {
     /// Stable name of the reason.
     #[schema(example = "not_found")]
     pub code: String,
+    /// How many tasks a change of many had changed when it broke off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub changed: Option<usize>,
 }
 
 /// What is wrong with the parts of a request.
@@ -203,7 +216,7 @@ impl Error {
             Self::Dispatch(error @ dispatch::Error::Overloaded) => (S::SERVICE_UNAVAILABLE, error.code()),
             Self::Dispatch(error @ dispatch::Error::Stopping) => (S::SERVICE_UNAVAILABLE, error.code()),
             Self::Dispatch(dispatch::Error::Store(error)) => of_store(error),
-            Self::Change(error) => of_change(error),
+            Self::Change(error) | Self::BrokeOff { error, .. } => of_change(error),
             Self::PoolBusy => (S::SERVICE_UNAVAILABLE, "pool_busy"),
             Self::Store(error) => of_store(error),
         }
@@ -219,13 +232,33 @@ impl Error {
         }
     }
 
+    /// Whether something was changed although this is the answer. Other answers of the same class say that nothing was.
+    pub(super) fn is_after_changes(&self) -> bool {
+        // Deleting a task calls it off first.
+        matches!(self, Self::BrokeOff { .. } | Self::Change(dispatch::change::Error::Busy))
+    }
+
+    /// How many tasks a change of many had changed when it broke off.
+    pub(super) fn changed(&self) -> Option<usize> {
+        if let Self::BrokeOff { changed, .. } = self { Some(*changed) } else { None }
+    }
+
     /// What is wrong, for people.
     pub(super) fn shown(&self) -> String {
         match self {
+            Self::BrokeOff { changed, error: dispatch::change::Error::Store(error) } => {
+                format!("{}; {changed} tasks were changed before that", detail_of_store(error))
+            }
             Self::Store(error) | Self::Change(dispatch::change::Error::Store(error)) => detail_of_store(error),
             Self::Dispatch(dispatch::Error::Store(error)) => detail_of_store(error),
             _ => self.to_string(),
         }
+    }
+}
+
+impl From<BrokeOff> for Error {
+    fn from(BrokeOff { changed, error }: BrokeOff) -> Self {
+        if changed == 0 { Self::Change(error) } else { Self::BrokeOff { changed, error } }
     }
 }
 
@@ -295,7 +328,7 @@ impl ResponseError for Error {
         }
         match self {
             Self::Invalid(detail) => response.json(ValidationBody { detail: detail.clone(), code: code.to_owned() }),
-            _ => response.json(ErrorBody { detail: self.shown(), code: code.to_owned() }),
+            _ => response.json(ErrorBody { detail: self.shown(), code: code.to_owned(), changed: self.changed() }),
         }
     }
 }
@@ -311,6 +344,16 @@ mod tests {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(RETRY_AFTER));
         assert!(!error.shown().contains("db.internal"));
+    }
+
+    #[test]
+    fn a_change_that_broke_off_says_how_far_it_came() {
+        let broke_off = |changed| Error::from(BrokeOff { changed, error: store::Error::Away.into() });
+        let error = broke_off(4000);
+        assert_eq!(error.status_code(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!((error.changed(), error.is_after_changes()), (Some(4000), true));
+        assert!(error.shown().ends_with("try again shortly; 4000 tasks were changed before that"), "{}", error.shown());
+        assert_eq!((broke_off(0).changed(), broke_off(0).is_after_changes()), (None, false));
     }
 
     #[test]

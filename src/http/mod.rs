@@ -267,6 +267,7 @@ fn method_not_allowed(allowed: &str) -> HttpResponse {
     let body = ErrorBody {
         detail: format!("Method Not Allowed; this path takes {allowed}"),
         code: "method_not_allowed".to_owned(),
+        changed: None,
     };
     HttpResponse::MethodNotAllowed().insert_header((ALLOW, allowed)).json(body)
 }
@@ -276,7 +277,11 @@ fn head() -> actix_web::Route {
 }
 
 async fn not_found() -> HttpResponse {
-    HttpResponse::NotFound().json(ErrorBody { detail: "Not Found".to_owned(), code: "not_found".to_owned() })
+    HttpResponse::NotFound().json(ErrorBody {
+        detail: "Not Found".to_owned(),
+        code: "not_found".to_owned(),
+        changed: None,
+    })
 }
 
 /// A browser that opens the address.

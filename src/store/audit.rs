@@ -1,4 +1,7 @@
 //! The audit trail: who changed what over the API.
+//!
+//! A row is written before its change and once more after it. Until then its status is 0 in the table: no answer has
+//! that, and versions that know nothing of rows without a status read it all the same.
 
 use std::net::IpAddr;
 
@@ -14,16 +17,19 @@ use crate::domain::ids::KeyId;
 
 const COLUMNS: &str = "id, at, actor, key_id, remote, action, entity_type, entity_id, summary, status";
 
+/// The same, to read.
+const SHOWN: &str = "id, at, actor, key_id, remote, action, entity_type, entity_id, summary, nullif(status, 0)";
+
 const FILTER: &str = "($1::text IS NULL OR actor = $1) AND ($2::text IS NULL OR action = $2) \
     AND ($3::text IS NULL OR entity_type = $3) AND ($4::text IS NULL OR entity_id = $4) \
     AND ($5::timestamptz IS NULL OR at >= $5) AND ($6::timestamptz IS NULL OR at < $6)";
 
-/// A change that was made.
+/// A change that was begun.
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
     /// Its id; time-ordered.
     pub id: Uuid,
-    /// When.
+    /// When it began.
     pub at: DateTime<Utc>,
     /// Who: the name of a key, or how somebody without a stored one is called.
     pub actor: String,
@@ -39,8 +45,8 @@ pub struct AuditRecord {
     pub entity_id: Option<String>,
     /// What changed.
     pub summary: Value,
-    /// The status that was answered.
-    pub status: i16,
+    /// The status that was answered. None: it began, and nobody noted how it ended.
+    pub status: Option<i16>,
 }
 
 /// Which changes; what is absent does not matter.
@@ -61,13 +67,17 @@ pub struct AuditFilter {
 }
 
 impl Store {
-    /// Adds a row to the trail.
+    /// Writes a row of the trail, or what became known of it since it was written. Doing it twice does no harm.
     ///
     /// # Errors
     /// The database can't be reached.
-    pub async fn add_audit(&self, row: AuditRecord) -> Result<(), Error> {
+    pub async fn put_audit(&self, row: AuditRecord) -> Result<(), Error> {
         self.run(move |connection| async move {
-            let sql = format!("INSERT INTO audit ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+            let sql = format!(
+                "INSERT INTO audit ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, 0))
+                 ON CONFLICT (id) DO UPDATE SET
+                    entity_id = excluded.entity_id, summary = excluded.summary, status = excluded.status"
+            );
             let key_id = row.key_id.map(|id| id.0);
             let params: [_; 10] = [
                 (&row.id as _, Type::UUID),
@@ -82,6 +92,18 @@ impl Store {
                 (&row.status as _, Type::INT2),
             ];
             connection.execute_typed(&sql, &params).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes back the row of a change that was refused.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn remove_audit(&self, id: Uuid) -> Result<(), Error> {
+        self.run(move |connection| async move {
+            connection.execute_typed("DELETE FROM audit WHERE id = $1", &[(&id, Type::UUID)]).await?;
             Ok(())
         })
         .await
@@ -108,7 +130,7 @@ impl Store {
                 Start::After(time, id) => (0, Some(time), Some(id)),
             };
             let sql = format!(
-                "SELECT {COLUMNS} FROM audit WHERE {FILTER} \
+                "SELECT {SHOWN} FROM audit WHERE {FILTER} \
                  AND ($7::timestamptz IS NULL OR (at, id) < ($7, $8::uuid)) \
                  ORDER BY at DESC, id DESC LIMIT $9 OFFSET $10"
             );

@@ -1,6 +1,7 @@
 //! Keys of the API and the audit trail: who may do what, and who did.
 
 mod away;
+mod begun;
 mod commands;
 mod nodes;
 mod scopes;

@@ -91,7 +91,14 @@ fn row(view: &View, entry: &AuditEntry) -> Markup {
             td data-label="Who" {
                 (entry.actor) @if let Some(address) = entry.remote { " " small.muted { "from " (address) } }
             }
-            td.mono data-label="Did" { (entry.action) }
+            td data-label="Did" {
+                span.mono { (entry.action) }
+                @match entry.status {
+                    None => { " " span.pill.warn title="It began, and its end was not noted: it may have been made." { "unknown" } },
+                    Some(200..300) => {},
+                    Some(_) => { " " span.pill.bad title="It may be made in part." { "broke off" } },
+                }
+            }
             td data-label="To" { (thing(entry)) }
             td.wide data-label="What" { (what(&entry.summary)) }
         }
