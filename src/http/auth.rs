@@ -123,18 +123,13 @@ pub(super) async fn authenticate(request: &ServiceRequest, state: &ApiState) -> 
         return holder_of(given, state).await;
     }
     let session = session::of(headers, state.store.vault()).ok_or(Error::KeyMissing)?;
-    if state.keyring.has_ended(session.id) {
-        return Err(Error::KeyMissing);
-    }
-    let hash = session.key;
     if !session::is_of_own_page(request.method(), headers) {
         return Err(Error::PageRefused);
     }
-    let configured = state.options.api_keys.iter().map(|key| KeyHash::of_any(key.expose().as_bytes()));
-    if is_one_of(&hash.0, configured.map(|hash| hash.0)) {
-        return Ok(Caller::of_the_operator(CONFIGURED));
+    if state.keyring.has_ended(session.id).await.ok_or(Error::KeysUnread)? {
+        return Err(Error::KeyMissing);
     }
-    holder_of_stored(hash, state).await
+    holder_of_hash(session.key, state).await
 }
 
 /// Whether anybody needs a key at all.
@@ -151,6 +146,15 @@ pub(super) async fn holder_of(given: &[u8], state: &ApiState) -> Result<Caller, 
         return Ok(Caller::of_the_operator(CONFIGURED));
     }
     holder_of_stored(KeyHash::of(given).ok_or(Error::KeyWrong)?, state).await
+}
+
+/// Whose key has this hash.
+pub(super) async fn holder_of_hash(hash: KeyHash, state: &ApiState) -> Result<Caller, Error> {
+    let configured = state.options.api_keys.iter().map(|key| KeyHash::of_any(key.expose().as_bytes()));
+    if is_one_of(&hash.0, configured.map(|hash| hash.0)) {
+        return Ok(Caller::of_the_operator(CONFIGURED));
+    }
+    holder_of_stored(hash, state).await
 }
 
 async fn holder_of_stored(hash: KeyHash, state: &ApiState) -> Result<Caller, Error> {

@@ -14,11 +14,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use uuid::Uuid;
 
 use crate::domain::access::{KeyHash, Scope};
 use crate::domain::clock;
 use crate::domain::ids::KeyId;
+use crate::domain::session::SessionId;
 use crate::store::Store;
 use crate::store::api_key::{LiveKey, LiveKeys};
 
@@ -56,9 +56,12 @@ struct State {
     tried_at: Option<Instant>,
     /// Last uses of keys that are no longer there, to be noted: of a key that was revoked they matter most.
     gone: Vec<(KeyId, DateTime<Utc>)>,
-    /// Sessions that were ended before their time.
-    ended: HashSet<Uuid>,
-    /// Rises with every change that this node made: what was read before it does not count.
+    /// Sessions that were ended before their time, as they were read.
+    ended: HashSet<SessionId>,
+    /// Those that were ended on this node and that no read has found yet, with the time when they would have been over.
+    /// What is read is added to them, so a logout makes no read worthless.
+    ended_here: HashMap<SessionId, DateTime<Utc>>,
+    /// Rises with every change of keys that this node made: what was read before it does not count.
     epoch: u64,
 }
 
@@ -159,16 +162,21 @@ impl Keyring {
         });
     }
 
-    /// Whether a session counts no more, as far as is known.
-    pub(super) fn has_ended(&self, session: Uuid) -> bool {
-        self.shared.state.borrow().ended.contains(&session)
+    /// Whether a session was ended before its time; none where that can't be told. What was read too long ago does not
+    /// tell that one goes on: it may have been ended on another node since.
+    pub(super) async fn has_ended(&self, id: SessionId) -> Option<bool> {
+        let known = self.shared.state.borrow().has_ended(id, Instant::now());
+        match known {
+            Some(has_ended) => Some(has_ended),
+            None if self.read_again().await => self.shared.state.borrow().has_ended(id, Instant::now()),
+            None => None,
+        }
     }
 
-    /// From now on a session does not count on this node.
-    pub(super) fn session_was_ended(&self, session: Uuid) {
+    /// From now on a session does not count on this node. It would have lasted until then.
+    pub(super) fn session_was_ended(&self, id: SessionId, ends_at: DateTime<Utc>) {
         self.shared.state.send_modify(|state| {
-            state.ended.insert(session);
-            state.epoch += 1;
+            state.ended_here.insert(id, ends_at);
         });
     }
 
@@ -189,6 +197,14 @@ impl State {
         self.read_at.is_some_and(|at| now.saturating_duration_since(at) <= OUTAGE)
     }
 
+    /// Whether a session was ended before its time, as far as that can be told.
+    fn has_ended(&self, id: SessionId, now: Instant) -> Option<bool> {
+        if self.ended.contains(&id) || self.ended_here.contains_key(&id) {
+            return Some(true);
+        }
+        self.counts(now).then_some(false)
+    }
+
     /// Takes in what a read found that began at a time and in an epoch; whether it counts.
     fn take(&mut self, live: LiveKeys, began_at: Instant, epoch: u64) -> bool {
         if epoch != self.epoch {
@@ -196,6 +212,8 @@ impl State {
         }
         let mut former = std::mem::take(&mut self.keys);
         let LiveKeys { keys, any, ended_sessions } = live;
+        let now = clock::now();
+        self.ended_here.retain(|id, ends_at| *ends_at > now && !ended_sessions.contains(id));
         self.ended = ended_sessions;
         self.keys = keys
             .into_iter()
@@ -280,6 +298,7 @@ async fn read_on(shared: Weak<Shared>, nudge: Arc<Notify>, store: Store) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::session::OWNER_BYTES;
 
     fn live(keys: Vec<LiveKey>, any: bool) -> LiveKeys {
         LiveKeys { keys, any, ..LiveKeys::default() }
@@ -303,6 +322,25 @@ mod tests {
         assert!(state.keys.is_empty() && state.read_at.is_none());
         assert!(state.take(live(vec![key(1, None)], true), Instant::now(), 1));
         assert!(state.keys.len() == 1 && state.any);
+    }
+
+    #[test]
+    fn an_ended_session_stays_so_and_makes_no_read_worthless() {
+        let (id, now) = (SessionId::generate([1; OWNER_BYTES]), Instant::now());
+        let mut state = State::default();
+        assert_eq!(state.has_ended(id, now), None, "nothing was read");
+        assert!(state.take(live(Vec::new(), true), now, 0));
+        assert_eq!(state.has_ended(id, now), Some(false));
+        state.ended_here.insert(id, clock::now() + TimeDelta::hours(1));
+        assert!(state.take(live(vec![key(1, None)], true), now, 0), "a read that began before counts");
+        assert_eq!((state.has_ended(id, now), state.keys.len()), (Some(true), 1), "and does not bring it back");
+        let found = LiveKeys { ended_sessions: HashSet::from([id]), ..live(Vec::new(), true) };
+        assert!(state.take(found, now, 0) && state.ended_here.is_empty());
+        assert_eq!(state.has_ended(id, now), Some(true));
+        state.ended_here.insert(id, clock::now() - TimeDelta::seconds(1));
+        assert!(state.take(live(Vec::new(), true), now, 0));
+        assert_eq!(state.has_ended(id, now), Some(false), "its time is over, and it is forgotten");
+        assert_eq!(state.has_ended(id, now + OUTAGE + Duration::from_millis(1)), None, "that was read too long ago");
     }
 
     #[test]

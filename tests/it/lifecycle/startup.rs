@@ -101,10 +101,8 @@ async fn every_call_of_a_start_is_tried_again() {
         let lock = blocker.transaction().await.expect("it begins");
         lock.batch_execute(&format!("LOCK TABLE {table}")).await.expect("it is free");
         let node = node.get_or_insert_with(|| TestNode::begin(stage.serve(&[]), &stage.servers.database_url));
-        until("it waits", SOON, async || {
-            (node.log().matches("waiting for PostgreSQL").count() > times).then_some(())
-        })
-        .await;
+        until("it waits", SOON, async || (node.log().matches("waiting for PostgreSQL").count() > times).then_some(()))
+            .await;
         lock.rollback().await.expect("it ends");
     }
     node.expect("begun").until_it_listens().await;
