@@ -13,8 +13,9 @@ use subtle::{Choice, ConstantTimeEq};
 use super::error::Error;
 use super::keyring::{Holder, Verdict};
 use super::policy::{self, Rule};
+use super::session::{self, Session};
 use super::state::ApiState;
-use super::{cors, method_not_allowed, not_found, session, trail};
+use super::{cors, method_not_allowed, not_found, trail};
 use crate::domain::access::{ANONYMOUS, CONFIGURED, KeyHash, Scope};
 use crate::domain::ids::KeyId;
 
@@ -27,13 +28,15 @@ pub(super) struct Caller {
     pub(super) actor: Arc<str>,
     /// Their stored key, if they have one.
     pub(super) key_id: Option<KeyId>,
+    /// The session of the dashboard that they come with instead of a key.
+    pub(super) session: Option<Session>,
     /// What they may do.
     pub(super) scope: Scope,
 }
 
 impl Caller {
     fn of_the_operator(actor: &str) -> Self {
-        Self { actor: actor.into(), key_id: None, scope: Scope::Admin }
+        Self { actor: actor.into(), key_id: None, session: None, scope: Scope::Admin }
     }
 
     /// Whether they may carry out an operation of the API.
@@ -57,7 +60,7 @@ impl Caller {
 
 impl From<Holder> for Caller {
     fn from(holder: Holder) -> Self {
-        Self { actor: holder.name, key_id: Some(holder.id), scope: holder.scope }
+        Self { actor: holder.name, key_id: Some(holder.id), session: None, scope: holder.scope }
     }
 }
 
@@ -129,7 +132,8 @@ pub(super) async fn authenticate(request: &ServiceRequest, state: &ApiState) -> 
     if state.keyring.has_ended(session.id).await.ok_or(Error::KeysUnread)? {
         return Err(Error::KeyMissing);
     }
-    holder_of_hash(session.key, state).await
+    let caller = holder_of_hash(session.key, state).await?;
+    Ok(Caller { session: Some(session), ..caller })
 }
 
 /// Whether anybody needs a key at all.

@@ -129,3 +129,42 @@ async fn before_the_ended_sessions_were_read_no_session_counts() {
     until("sessions count again", SOON, async || (browser.status(&restarted, &open).await == 200).then_some(())).await;
     assert_eq!(browser.status(&restarted, &ended).await, 401);
 }
+
+/// What broke: a stream outlived the logout of its session; one of a configured key lasted for ever.
+#[tokio::test]
+async fn a_stream_ends_with_its_session_on_every_node_and_another_goes_on() {
+    let stage = Stage::new(Duration::ZERO).await;
+    let ((one, other), browser) = (tokio::join!(serve(&stage), serve(&stage)), Browser::new());
+    let workflow = one.workflow(&stage).await;
+    let task = one.run(&workflow, &json!("waits: no worker runs")).await;
+    let made = one.post("/api/v1/keys", &json!({"name": "stored", "scope": "read"})).await;
+    for key in [API_KEY, made["key"].as_str().expect("a key")] {
+        let (ended, kept) = (browser.login(&one, key).await, browser.login(&one, key).await);
+        let open = async |node: &TestNode, path: &str, cookie: &str| {
+            let stream = browser.request(node, Method::GET, path, cookie).send().await.expect("it answers");
+            assert_eq!(stream.status(), 200);
+            stream
+        };
+        let mut streams = Vec::new();
+        for node in [&one, &other] {
+            for path in ["/api/v1/events".to_owned(), format!("{TASKS}/{task}/events")] {
+                streams.push(open(node, &path, &ended).await);
+            }
+        }
+        let mut goes_on = open(&one, "/api/v1/events", &kept).await;
+        assert_eq!(browser.logout(&one, &ended).await.status(), 303);
+        for mut stream in streams {
+            let end = async { while stream.chunk().await.expect("the connection holds").is_some() {} };
+            tokio::time::timeout(SOON, end).await.expect("it ends");
+        }
+        let next = one.run(&workflow, &json!("is told")).await;
+        let told = async {
+            let mut text = String::new();
+            while !text.contains(&next) {
+                let piece = goes_on.chunk().await.expect("the connection holds").expect("it goes on");
+                text.push_str(&String::from_utf8_lossy(&piece));
+            }
+        };
+        tokio::time::timeout(SOON, told).await.expect("it is told");
+    }
+}
