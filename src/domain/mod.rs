@@ -25,6 +25,7 @@ pub mod recycle;
 pub mod restart;
 pub mod retry;
 pub mod schedule;
+pub mod session;
 pub mod sizing;
 pub mod source;
 pub mod statistics;

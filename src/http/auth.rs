@@ -13,8 +13,9 @@ use subtle::{Choice, ConstantTimeEq};
 use super::error::Error;
 use super::keyring::{Holder, Verdict};
 use super::policy::{self, Rule};
+use super::session::{self, Session};
 use super::state::ApiState;
-use super::{cors, method_not_allowed, not_found, session, trail};
+use super::{cors, method_not_allowed, not_found, trail};
 use crate::domain::access::{ANONYMOUS, CONFIGURED, KeyHash, Scope};
 use crate::domain::ids::KeyId;
 
@@ -27,13 +28,15 @@ pub(super) struct Caller {
     pub(super) actor: Arc<str>,
     /// Their stored key, if they have one.
     pub(super) key_id: Option<KeyId>,
+    /// The session of the dashboard that they come with instead of a key.
+    pub(super) session: Option<Session>,
     /// What they may do.
     pub(super) scope: Scope,
 }
 
 impl Caller {
     fn of_the_operator(actor: &str) -> Self {
-        Self { actor: actor.into(), key_id: None, scope: Scope::Admin }
+        Self { actor: actor.into(), key_id: None, session: None, scope: Scope::Admin }
     }
 
     /// Whether they may carry out an operation of the API.
@@ -57,7 +60,7 @@ impl Caller {
 
 impl From<Holder> for Caller {
     fn from(holder: Holder) -> Self {
-        Self { actor: holder.name, key_id: Some(holder.id), scope: holder.scope }
+        Self { actor: holder.name, key_id: Some(holder.id), session: None, scope: holder.scope }
     }
 }
 
@@ -125,18 +128,14 @@ pub(super) async fn authenticate(request: &ServiceRequest, state: &ApiState) -> 
         return holder_of(given, state).await;
     }
     let session = session::of(headers, state.store.vault()).ok_or(Error::KeyMissing)?;
-    if state.keyring.has_ended(session.id) {
-        return Err(Error::KeyMissing);
-    }
-    let hash = session.key;
     if !session::is_of_own_page(request.method(), headers) {
         return Err(Error::PageRefused);
     }
-    let configured = state.options.api_keys.iter().map(|key| KeyHash::of_any(key.expose().as_bytes()));
-    if is_one_of(&hash.0, configured.map(|hash| hash.0)) {
-        return Ok(Caller::of_the_operator(CONFIGURED));
+    if state.keyring.has_ended(session.id).await.ok_or(Error::KeysUnread)? {
+        return Err(Error::KeyMissing);
     }
-    holder_of_stored(hash, state).await
+    let caller = holder_of_hash(session.key, state).await?;
+    Ok(Caller { session: Some(session), ..caller })
 }
 
 /// Whether anybody needs a key at all.
@@ -153,6 +152,15 @@ pub(super) async fn holder_of(given: &[u8], state: &ApiState) -> Result<Caller, 
         return Ok(Caller::of_the_operator(CONFIGURED));
     }
     holder_of_stored(KeyHash::of(given).ok_or(Error::KeyWrong)?, state).await
+}
+
+/// Whose key has this hash.
+pub(super) async fn holder_of_hash(hash: KeyHash, state: &ApiState) -> Result<Caller, Error> {
+    let configured = state.options.api_keys.iter().map(|key| KeyHash::of_any(key.expose().as_bytes()));
+    if is_one_of(&hash.0, configured.map(|hash| hash.0)) {
+        return Ok(Caller::of_the_operator(CONFIGURED));
+    }
+    holder_of_stored(hash, state).await
 }
 
 async fn holder_of_stored(hash: KeyHash, state: &ApiState) -> Result<Caller, Error> {

@@ -76,6 +76,12 @@ pub enum Error {
     /// A session of the dashboard, sent by something else than a page of it.
     #[error("a session counts for the dashboard's own pages only; send an API key in the header X-API-Key")]
     PageRefused,
+    /// A session goes on, though somebody wants it to end: as many of its key are remembered as ended as may be.
+    #[error(
+        "you are not logged out: {0} sessions with this key were ended within the last 12 hours, and no more are \
+         remembered; try again later, or have an admin revoke the key, which ends them all"
+    )]
+    SessionGoesOn(i64),
     /// Too many wrong keys from one address.
     #[error("too many wrong keys came from this address; wait a minute, then try again")]
     TooManyAttempts,
@@ -204,6 +210,7 @@ impl Error {
             Self::OriginRefused(_) => (S::FORBIDDEN, "origin_refused"),
             Self::HostRefused(_) => (S::FORBIDDEN, "host_refused"),
             Self::PageRefused => (S::FORBIDDEN, "page_refused"),
+            Self::SessionGoesOn(_) => (S::SERVICE_UNAVAILABLE, "too_many_sessions"),
             Self::TooManyAttempts => (S::TOO_MANY_REQUESTS, "too_many_attempts"),
             Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout"),

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::auth::Caller;
 use super::error::{Error, ErrorBody, ValidationBody};
 use super::query::Query;
+use super::session::Session;
 use super::sse::{self, Source};
 use super::state::ApiState;
 use super::task::Task;
@@ -68,7 +69,7 @@ impl TaskChange {
 ///
 /// The first event tells the present state, the last one also has the whole task. A state that lasted for a moment only may
 /// be left out, the end never is. Events: `task`; `deleted` when the task is deleted; `shutdown` when the service stops.
-/// A stream also ends when its key is revoked.
+/// A stream also ends with its key or its session.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/events", tag = "tasks",
     params(
@@ -115,7 +116,7 @@ pub(super) async fn of_task(
 /// Best effort: an event `gap` says that some were missed, because the client was slower than they came, was away for too
 /// long, or other nodes could not be heard; load anew what you show, then go on. Events of different nodes may come in
 /// another order than they happened; `attempt` and `at` tell which is newer. Events: `task`, `gap`, `shutdown`. A stream
-/// also ends when its key is revoked.
+/// also ends with its key or its session.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "tasks",
     params(
@@ -158,8 +159,10 @@ fn last_event_id(headers: &HeaderMap) -> Option<&str> {
 /// What both kinds of streams have.
 struct Line {
     state: Data<ApiState>,
-    /// The stored key that opened it.
+    /// The stored key that opened it, and the session: it ends with them, for what somebody may not ask for any more they
+    /// are not told either.
     key: Option<KeyId>,
+    session: Option<Session>,
     /// What is to be sent next.
     pieces: VecDeque<String>,
     heartbeat: Interval,
@@ -176,15 +179,8 @@ impl Line {
         let every = state.options.heartbeat;
         let mut heartbeat = interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { state: state.clone(), key: caller.key_id, pieces: VecDeque::new(), heartbeat, _permit: permit })
-    }
-}
-
-/// Completes when the key is gone that opened a stream: what it may not ask for any more it is not told either.
-async fn key_is_gone(state: &ApiState, key: Option<KeyId>) {
-    match key {
-        Some(id) => state.keyring.gone(id).await,
-        None => std::future::pending().await,
+        let Caller { key_id: key, session, .. } = *caller;
+        Ok(Self { state: state.clone(), key, session, pieces: VecDeque::new(), heartbeat, _permit: permit })
     }
 }
 
@@ -256,7 +252,7 @@ impl Source for TaskStream {
             tokio::select! {
                 // What is known goes before the end of the service.
                 biased;
-                () = key_is_gone(&self.line.state, self.line.key) => return None,
+                () = self.line.state.keyring.gone(self.line.key, self.line.session) => return None,
                 sighting = self.watch.next() => {
                     let told = self.tell(sighting).await;
                     self.line.pieces.extend(told);
@@ -308,7 +304,7 @@ impl Source for AllStream {
             tokio::select! {
                 // First: where events come without a pause, nothing behind them is ever looked at.
                 biased;
-                () = key_is_gone(&self.line.state, self.line.key) => return None,
+                () = self.line.state.keyring.gone(self.line.key, self.line.session) => return None,
                 () = self.follow.ready() => {
                     let piece = self.read();
                     self.line.pieces.extend(Some(piece).filter(|piece| !piece.is_empty()));

@@ -11,10 +11,10 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::cors;
 use crate::domain::access::KeyHash;
+use crate::domain::session::{OWNER_BYTES, SessionId};
 use crate::store::Vault;
 
 const NAME: &str = "spark_session";
@@ -25,20 +25,19 @@ const LIFE: Duration = Duration::from_secs(12 * 3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Session {
     /// No two have the same.
-    pub(super) id: Uuid,
+    pub(super) id: SessionId,
     /// The hash of the key that it stands for.
     pub(super) key: KeyHash,
+    /// When it is over, whatever happens.
+    pub(super) ends_at: DateTime<Utc>,
 }
 
 /// The cookie of a new session, as `Set-Cookie` has it.
 pub(super) fn begin(key: KeyHash, vault: &Vault, is_tls: bool) -> String {
-    let pass = vault.issue_pass(&format!("{} {}", Uuid::new_v4(), URL_SAFE_NO_PAD.encode(key.0)));
+    let mark = vault.mark_of(&key.0);
+    let id = SessionId::generate(std::array::from_fn::<_, OWNER_BYTES, _>(|place| mark[place]));
+    let pass = vault.issue_pass(&format!("{} {}", id.0, URL_SAFE_NO_PAD.encode(key.0)));
     cookie(&pass, LIFE, is_tls)
-}
-
-/// When a session that was begun before now has come to its time, whatever happens.
-pub(super) fn latest_end(now: DateTime<Utc>) -> DateTime<Utc> {
-    now + LIFE
 }
 
 /// What takes a session's cookie away.
@@ -53,10 +52,11 @@ fn cookie(value: &str, life: Duration, is_tls: bool) -> String {
 
 /// The session of a request, if it has one whose time has not come. It may have been ended before.
 pub(super) fn of(headers: &HeaderMap, vault: &Vault) -> Option<Session> {
-    let text = vault.open_pass(cookie_of(headers, NAME)?, LIFE)?;
-    let (id, hash) = text.split_once(' ')?;
+    let pass = vault.open_pass(cookie_of(headers, NAME)?, LIFE)?;
+    let (id, hash) = pass.text.split_once(' ')?;
     let hash = URL_SAFE_NO_PAD.decode(hash).ok()?;
-    Some(Session { id: id.parse().ok()?, key: KeyHash(hash.try_into().ok()?) })
+    let (id, key) = (SessionId(id.parse().ok()?), KeyHash(hash.try_into().ok()?));
+    Some(Session { id, key, ends_at: pass.issued_at + LIFE })
 }
 
 /// The value of a cookie.
@@ -85,9 +85,11 @@ pub(super) fn is_of_own_page(method: &Method, headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::HeaderName;
+    use chrono::TimeDelta;
     use fernet::Fernet;
 
     use super::*;
+    use crate::domain::clock;
     use crate::domain::source::Secret;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -106,10 +108,17 @@ mod tests {
         let pair = cookie.split(';').next().expect("a pair");
         let session = of(&headers(&[("cookie", &format!("theme=dark; {pair}"))]), &vault).expect("a session");
         assert_eq!(session.key, key);
-        let another = begin(key, &vault, true);
-        let another = of(&headers(&[("cookie", another.split(';').next().expect("a pair"))]), &vault);
-        assert_ne!(another.expect("a session").id, session.id, "each login is a session of its own");
-        let text = format!("{} {}", session.id, URL_SAFE_NO_PAD.encode(key.0));
+        let left = session.ends_at - clock::now();
+        assert!(left <= TimeDelta::hours(12) && left > TimeDelta::hours(12) - TimeDelta::minutes(1), "{left}");
+        let of_login = |key: KeyHash| {
+            let cookie = begin(key, &vault, true);
+            of(&headers(&[("cookie", cookie.split(';').next().expect("a pair"))]), &vault).expect("a session").id
+        };
+        let (another, of_another_key) = (of_login(key), of_login(KeyHash::of_any(b"another key")));
+        assert_ne!(another, session.id, "each login is a session of its own");
+        assert_eq!(another.of_the_same_owner(), session.id.of_the_same_owner());
+        assert_ne!(of_another_key.of_the_same_owner(), session.id.of_the_same_owner());
+        let text = format!("{} {}", session.id.0, URL_SAFE_NO_PAD.encode(key.0));
         assert!(of(&headers(&[("cookie", &format!("{NAME}={}", vault.issue_pass(&text)))]), &vault).is_some());
         let sealed_otherwise = vault.encrypt(&Secret::new(text));
         for bad in ["", "x", &sealed_otherwise, &vault.issue_pass("short")] {

@@ -94,27 +94,27 @@ impl Node {
         let vault = Vault::new(&encryption_key).context("the encryption key is not a Fernet key")?;
         let database = options::database(config);
         let listener = config.node.has(Role::Api).then(|| bind(config.api.address())).transpose()?;
-        let upgrade = async || migrate::upgrade(&database, config.timezone).await;
-        tell(patiently(&database, upgrade).await.map_err(unavailable)?);
+        tell(patiently(&database, async || migrate::upgrade(&database, config.timezone).await).await?);
         let lease = Store::open(&options::lease(config), vault.clone(), runtime.clone())?;
         let store = Store::open(&database, vault, runtime.clone())?;
-        for warning in store.sealed_keys().await.map_err(unavailable)?.warnings() {
+        for warning in patiently(&database, async || store.sealed_keys().await).await?.warnings() {
             log::warn!("{warning}");
         }
         // Sources that were told so by somebody, maybe long ago.
-        let (sources, _) = store.sources(SourceFilter::default(), 0, SOURCES_TOLD).await.map_err(unavailable)?;
+        let newest = async || store.sources(SourceFilter::default(), 0, SOURCES_TOLD).await;
+        let (sources, _) = patiently(&database, newest).await?;
         for source in sources.iter().filter(|source| !source.tls_verify) {
             log::warn!("source {} is believed without a look at its certificate (tls_verify is false)", source.id);
         }
         let mailbox = Mailbox::open(options::mailbox(config), runtime.clone())?;
         let row = identity::this_node(NodeId::generate(), &config.node.roles);
-        identity::bury_former(&store, &row).await.map_err(unavailable)?;
+        patiently(&database, async || identity::bury_former(&store, &row).await).await?;
         let (traces, exporter) = tracing::prepare(config, &row)?;
         let dispatch = Dispatch::start(row.id, store, mailbox, traces, &options::dispatch(config), &runtime);
         let beat = async || heartbeat::beat(options::heartbeat(config), row.clone(), &lease, &dispatch).await;
-        patiently(&database, beat).await.map_err(unavailable)?;
+        patiently(&database, beat).await?;
         dispatch.health().set_database(true);
-        dispatch.refresh_pauses().await.map_err(unavailable)?;
+        patiently(&database, async || dispatch.refresh_pauses().await).await?;
         let mut node = Self::start_actors(config, dispatch, (row, lease), listener, runtime.clone())?;
         node.duties.extend(exporter.map(|parts| {
             let dispatch = node.dispatch.clone();
@@ -213,11 +213,9 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Tries a call that the start needs until it succeeds or a connection has been waited for long enough: systemd starts a
 /// service only so often, and an outage must not use that up. The pool waits by itself, but not where a PgBouncer in
-/// between answers for a server that is away, with an error of its own, and not on the connection of the lease.
-async fn patiently<T>(
-    database: &PoolOptions,
-    call: impl AsyncFn() -> Result<T, store::Error>,
-) -> Result<T, store::Error> {
+/// between answers for a server that is away, with an error of its own, and not on the connection of the lease. Every call
+/// of a start goes through here, for the server may go away between any two; each can be made again.
+async fn patiently<T>(database: &PoolOptions, call: impl AsyncFn() -> Result<T, store::Error>) -> anyhow::Result<T> {
     let deadline = Instant::now() + database.acquire_timeout;
     let mut is_told = false;
     loop {
@@ -228,7 +226,7 @@ async fn patiently<T>(
                 }
                 tokio::time::sleep(START_PAUSE).await;
             }
-            done => return done,
+            done => return done.map_err(unavailable),
         }
     }
 }

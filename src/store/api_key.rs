@@ -12,6 +12,7 @@ use crate::domain::access::{KeyHash, KeyName, Scope};
 use crate::domain::clock;
 use crate::domain::id_prefix::IdPrefix;
 use crate::domain::ids::KeyId;
+use crate::domain::session::SessionId;
 
 /// Most keys that are not revoked: every node holds them in memory.
 pub const KEYS_MAX: i64 = 1_000;
@@ -97,7 +98,7 @@ pub struct LiveKeys {
     /// Whether any key, live or not, was ever stored.
     pub any: bool,
     /// The sessions that were ended before their time.
-    pub ended_sessions: HashSet<Uuid>,
+    pub ended_sessions: HashSet<SessionId>,
 }
 
 /// What came of adding a key.

@@ -32,7 +32,7 @@ mod reach;
 pub mod retention;
 pub mod schedule;
 pub mod sealed_key;
-mod session;
+pub mod session;
 pub mod source;
 pub mod statistics;
 pub mod submit;

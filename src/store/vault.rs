@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use fernet::Fernet;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256};
 
 use super::Error;
@@ -23,6 +25,16 @@ struct Keys {
     own: Fernet,
     well_known: Fernet,
     passes: Fernet,
+    marks: Hmac<Sha256>,
+}
+
+/// What a pass says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Its text.
+    pub text: String,
+    /// When it was issued, to the second.
+    pub issued_at: DateTime<Utc>,
 }
 
 /// What a stored form was sealed with.
@@ -41,9 +53,10 @@ impl Vault {
     pub fn new(key: &Secret) -> Option<Self> {
         let (own, well_known) = (Fernet::new(key.expose())?, Fernet::new(WELL_KNOWN)?);
         // A key of its own: a secret that is stored here can't be shown as a pass, nor the other way round.
-        let derived = Sha256::new().chain_update("spark: passes\0").chain_update(key.expose()).finalize();
-        let passes = Fernet::new(&URL_SAFE.encode(derived))?;
-        Some(Self(Arc::new(Keys { own, well_known, passes })))
+        let derived = |what: &str| Sha256::new().chain_update(what).chain_update(key.expose()).finalize();
+        let passes = Fernet::new(&URL_SAFE.encode(derived("spark: passes\0")))?;
+        let marks = Hmac::new_from_slice(&derived("spark: marks\0")).ok()?;
+        Some(Self(Arc::new(Keys { own, well_known, passes, marks })))
     }
 
     /// What a stored form was sealed with.
@@ -67,10 +80,18 @@ impl Vault {
         self.0.passes.encrypt(text.as_bytes())
     }
 
-    /// The text of a pass that is not older than this; `None` of anything else.
-    pub fn open_pass(&self, pass: &str, max_age: Duration) -> Option<String> {
+    /// What a pass says that is not older than this; `None` of anything else.
+    pub fn open_pass(&self, pass: &str, max_age: Duration) -> Option<Pass> {
         let text = self.0.passes.decrypt_with_ttl(pass, max_age.as_secs()).ok()?;
-        String::from_utf8(text).ok()
+        // A Fernet token begins with its version and the seconds since 1970, and both are sealed with it.
+        let head = URL_SAFE_NO_PAD.decode(pass.get(..12)?).ok()?;
+        let seconds = i64::from_be_bytes(head.get(1..9)?.try_into().ok()?);
+        Some(Pass { text: String::from_utf8(text).ok()?, issued_at: DateTime::from_timestamp(seconds, 0)? })
+    }
+
+    /// A mark by which the same thing is known again, and that tells nothing of it to who does not have the vault's key.
+    pub fn mark_of(&self, thing: &[u8]) -> [u8; 32] {
+        self.0.marks.clone().chain_update(thing).finalize().into_bytes().into()
     }
 
     /// The secret of a stored form.
@@ -87,6 +108,16 @@ impl Vault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::clock;
+
+    #[test]
+    fn a_mark_is_the_same_for_the_same_thing_and_key_only() {
+        let vault = Vault::new(&Secret::new(Fernet::generate_key())).expect("a Fernet key");
+        let other = Vault::new(&Secret::new(Fernet::generate_key())).expect("a Fernet key");
+        assert_eq!(vault.mark_of(b"a"), vault.clone().mark_of(b"a"));
+        assert_ne!(vault.mark_of(b"a"), vault.mark_of(b"b"));
+        assert_ne!(vault.mark_of(b"a"), other.mark_of(b"a"));
+    }
 
     #[test]
     fn a_token_of_the_python_service_is_read() {
@@ -115,7 +146,10 @@ mod tests {
         let vault = Vault::new(&Secret::new(Fernet::generate_key())).expect("a Fernet key");
         let other = Vault::new(&Secret::new(Fernet::generate_key())).expect("a Fernet key");
         let (hour, pass) = (Duration::from_secs(3600), vault.issue_pass("who"));
-        assert_eq!(vault.open_pass(&pass, hour).as_deref(), Some("who"));
+        let opened = vault.open_pass(&pass, hour).expect("a pass");
+        assert_eq!(opened.text, "who");
+        let age = clock::now() - opened.issued_at;
+        assert!(age >= chrono::TimeDelta::zero() && age < chrono::TimeDelta::minutes(1), "{age}");
         assert_eq!(other.open_pass(&pass, hour), None);
         assert!(vault.decrypt(&pass).is_err());
         assert_eq!(vault.open_pass(&vault.encrypt(&Secret::new("who")), hour), None);
@@ -124,7 +158,9 @@ mod tests {
         let old = "gAAAAAA7msoAAAECAwQFBgcICQoLDA0ODwQNOsfqwUYE_uP4Xb62btl63dl0\
                    7kUpYQ0tjA3mymPgLu7SuFbGHqfhadFafa5ZgQ==";
         assert_eq!(vault.open_pass(old, hour), None);
-        assert_eq!(vault.open_pass(old, hour * 1_000_000).as_deref(), Some("who"));
+        let issued_at = DateTime::from_timestamp(1_000_000_000, 0).expect("an instant");
+        let text = "who".to_owned();
+        assert_eq!(vault.open_pass(old, hour * 1_000_000), Some(Pass { text, issued_at }));
     }
 
     #[test]

@@ -4,5 +4,6 @@ mod access;
 mod change;
 mod manage;
 mod pictures;
+mod sessions;
 mod speed;
 mod story;

@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use super::super::auth::{self, asks_for_keys};
 use super::super::error::Error;
 use super::super::query::Query;
-use super::super::session;
+use super::super::session::{self, Session};
 use super::super::state::ApiState;
 use super::HOME;
 use super::view::{Section, View};
 use crate::domain::access::KeyHash;
-use crate::domain::clock;
+use crate::store::session::ENDED_MAX;
 
 /// Wrong keys that an address may send within [`PERIOD`].
 const WRONG_MAX: u32 = 10;
@@ -138,16 +138,31 @@ pub(super) async fn logout(state: Data<ApiState>, request: HttpRequest) -> Resul
         return Err(Error::PageRefused);
     }
     if let Some(session) = session::of(request.headers(), state.store.vault()) {
-        if !state.store.end_session(session.id, session::latest_end(clock::now())).await? {
-            log::debug!("a session was not noted as ended: it is so already, or too many are");
-        }
-        state.keyring.session_was_ended(session.id);
+        end(&session, &state).await?;
     }
     let mut response = see_other(&format!("{HOME}/login"));
     if let Ok(cookie) = session::end(is_tls(&request)).parse() {
         response.headers_mut().insert(actix_web::http::header::SET_COOKIE, cookie);
     }
     Ok(response)
+}
+
+/// Ends a session, unless it was ended before: that costs nothing, however often it is asked for.
+async fn end(session: &Session, state: &ApiState) -> Result<(), Error> {
+    if state.keyring.has_ended(session.id).await == Some(true) {
+        return Ok(());
+    }
+    if !state.store.end_session(session.id, session.ends_at).await? {
+        let holder = auth::holder_of_hash(session.key, state).await;
+        let who = holder.map_or_else(|_| "a key that is gone".into(), |caller| caller.actor);
+        log::warn!(
+            "a session of {who} was not ended by its logout: {ENDED_MAX} of this key were within 12 hours, as many as \
+             are remembered; look who logs in so often, or revoke the key"
+        );
+        return Err(Error::SessionGoesOn(ENDED_MAX));
+    }
+    state.keyring.session_was_ended(session.id, session.ends_at);
+    Ok(())
 }
 
 /// Whether the browser came by TLS, as far as a proxy says so. Who says it wrongly harms their own session only.

@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use automagik_spark::domain::clock;
+use chrono::TimeDelta;
+use serde_json::json;
+
 use super::{NOBODYS, ask, make, text};
 use crate::api::client::{KEY, TestApi};
 use crate::harness::servers::TestServers;
+use crate::harness::sse::EventStream;
 use crate::harness::until;
 
 /// Answers without the database.
@@ -35,4 +40,18 @@ async fn known_keys_go_on_and_unknown_ones_are_told_to_come_again() {
     })
     .await;
     assert_eq!(ask(&api, &known, "GET", "/api/v1/tasks", None).await.status, 200);
+}
+
+/// What broke: the end of a key was noticed only by a read that did not find it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_key_expires_though_the_database_is_away() {
+    let mut api = TestApi::over(TestServers::with_own_postgres().await, |_| {}).await;
+    let ends_at = clock::now() + TimeDelta::seconds(5);
+    let made = json!({"name": "brief", "scope": "read", "expires_at": ends_at});
+    let made = api.post("/api/v1/keys", made).await.expect(201);
+    let url = format!("http://{}/api/v1/events", api.address());
+    let mut stream = EventStream::open(&url, &text(&made), None).await.expect("it opens");
+    api.servers.postgres().stop().await.unwrap();
+    stream.rest().await;
+    assert!(clock::now() >= ends_at, "not before");
 }

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::among_others;
-use crate::harness::node::{SOON, spawn};
+use crate::harness::node::{SOON, TestNode, spawn};
 use crate::harness::proxy::{Proxy, Traffic};
-use crate::harness::stage::Stage;
+use crate::harness::stage::{Stage, connect};
 use crate::harness::until;
 
 /// Runs it to its end: exit code and log.
@@ -83,4 +83,27 @@ async fn a_connection_that_takes_longer_than_a_heartbeat_may_only_delays_the_sta
     let node = stage.node(&[("database.url", &url), ("node.lease_s", "2"), ("node.heartbeat_s", "0.5")]).await;
     assert!(node.log().contains("waiting for PostgreSQL"), "{}", node.log());
     assert_eq!(stage.count("SELECT count(*) FROM nodes WHERE lease_until > now()").await, 1);
+}
+
+/// What broke: only the upgrade and the first heartbeat were tried again. A server that went away right after one of them
+/// ended the start.
+#[tokio::test]
+async fn every_call_of_a_start_is_tried_again() {
+    let _machine = among_others().await;
+    let stage = Stage::new(Duration::ZERO).await;
+    let mut blocker = connect(&stage.servers.database_url).await;
+    // A lock that is not had in time is an error that passes, like those of a server that is away.
+    let database = "SELECT quote_ident(current_database()), quote_ident(current_user)";
+    let database: String = stage.rows(database, &[]).await[0].get(0);
+    stage.rows(&format!("ALTER DATABASE {database} SET lock_timeout = '200ms'"), &[]).await;
+    let mut node = None;
+    for (times, table) in ["workflow_sources", "paused_queues"].into_iter().enumerate() {
+        let lock = blocker.transaction().await.expect("it begins");
+        lock.batch_execute(&format!("LOCK TABLE {table}")).await.expect("it is free");
+        let node = node.get_or_insert_with(|| TestNode::begin(stage.serve(&[]), &stage.servers.database_url));
+        until("it waits", SOON, async || (node.log().matches("waiting for PostgreSQL").count() > times).then_some(()))
+            .await;
+        lock.rollback().await.expect("it ends");
+    }
+    node.expect("begun").until_it_listens().await;
 }
