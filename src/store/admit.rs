@@ -48,10 +48,15 @@ struct Request {
     now: DateTime<Utc>,
 }
 
-const POPPED: &str =
-    "SELECT t.id, t.workflow_id, w.workflow_source_id, t.queue, t.priority, t.pending_at, false AS is_parked
-    FROM tasks t JOIN workflows w ON w.id = t.workflow_id
-    WHERE t.id = ANY ($1) AND t.status = $2";
+/// Tasks by their ids, those of them that are pending. `expected` keeps the planner from the index of all that are, also
+/// where the status is a parameter: it knows their values. See the statement that stores outcomes.
+const POPPED: &str = "
+    WITH popped AS MATERIALIZED (
+        SELECT id, $2::text AS expected FROM unnest($1::uuid[]) AS p (id)
+    )
+    SELECT t.id, t.workflow_id, w.workflow_source_id, t.queue, t.priority, t.pending_at, false AS is_parked
+    FROM popped p JOIN tasks t ON t.id = p.id AND t.status = p.expected JOIN workflows w ON w.id = t.workflow_id
+    WHERE true";
 
 /// The workflows that have parked tasks, by one look into the index for each.
 const PARKED_WORKFLOWS: &str = "
@@ -81,8 +86,14 @@ const RUNNING: &str = "
     WHERE t.status = 'running' AND (w.id = ANY ($1) OR w.workflow_source_id = ANY ($1))
     GROUP BY w.id, w.workflow_source_id";
 
-const SET_PARKED: &str =
-    "UPDATE tasks SET parked = $2 WHERE id = ANY ($1) AND status = 'pending' AND parked <> $2 RETURNING id";
+/// The gates are locked meanwhile: each task is looked up by its id, as in [`POPPED`].
+const SET_PARKED: &str = "
+    WITH chosen AS MATERIALIZED (
+        SELECT id, 'pending' AS expected FROM unnest($1::uuid[]) AS c (id)
+    )
+    UPDATE tasks t SET parked = $2 FROM chosen c
+    WHERE t.id = c.id AND t.status = c.expected AND t.parked <> $2
+    RETURNING t.id";
 
 /// Waited for by a statement of its own: the next one sees what others did meanwhile.
 const LOCK_GATES: &str = "SELECT FROM gates WHERE id = ANY ($1) ORDER BY id FOR UPDATE";

@@ -83,41 +83,50 @@ pub struct Fired {
     pub more: bool,
 }
 
+// Each statement that changes tasks here names the status that it leaves as a column of what it has picked. Named as a
+// constant it would lead the planner to the partial index of tasks in that status, which it may take for empty: then that
+// is read through again for every single row. So each row is looked up by its key instead.
+
 const RELEASE_RETRIES: &str = "
-    WITH due AS (
-        SELECT id FROM tasks
+    WITH due AS MATERIALIZED (
+        SELECT id, status FROM tasks
         WHERE status = 'retrying' AND next_retry_at <= $1
         ORDER BY next_retry_at LIMIT $2
         FOR UPDATE SKIP LOCKED
     )
     UPDATE tasks SET status = 'pending', pending_at = $1, next_retry_at = NULL, updated_at = $1
-    FROM due WHERE tasks.id = due.id AND tasks.status = 'retrying'
+    FROM due WHERE tasks.id = due.id AND tasks.status = due.status
     RETURNING tasks.id, tasks.queue, tasks.priority, tasks.pending_at";
 
-/// A held task is free once no other task of its schedule is unfinished, save others that are held too.
+/// A held task is free once no other task of its schedule is unfinished, save others that are held too. `OFFSET 0` has the
+/// others looked for by their schedule: made a join, they would be read through for every held task, as above.
 const RELEASE_HELD: &str = "
-    WITH free AS (
-        SELECT id FROM tasks AS held
+    WITH free AS MATERIALIZED (
+        SELECT id, status FROM tasks AS held
         WHERE status = 'pending' AND pending_at = $2 AND NOT EXISTS (
             SELECT 1 FROM tasks AS other
             WHERE other.schedule_id = held.schedule_id AND other.schedule_id IS NOT NULL
               AND other.status IN ('pending', 'running', 'retrying')
               AND (other.status <> 'pending' OR other.pending_at <> $2)
+            OFFSET 0
         )
         LIMIT $3
         FOR UPDATE SKIP LOCKED
     )
     UPDATE tasks SET pending_at = $1, updated_at = $1
-    FROM free WHERE tasks.id = free.id AND tasks.status = 'pending' AND tasks.pending_at = $2
+    FROM free WHERE tasks.id = free.id AND tasks.status = free.status AND tasks.pending_at = $2
     RETURNING tasks.id, tasks.queue, tasks.priority, tasks.pending_at";
 
 /// Tasks that have not started in time. The note is lost where the schedule is gone, and nobody could read it.
+///
+/// What has neither begun nor ended is pending, and an index has it in the order of its expiry. The status is compared all
+/// the same, with a value that the planner does not know: or it would sort all that is pending where it expects little.
 static EXPIRE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
     WITH late AS MATERIALIZED (
         SELECT id, schedule_id, scheduled_for, status, workflow_id, queue, started_at FROM tasks
-        WHERE status = 'pending' AND tries = 0 AND expires_at <= $1
+        WHERE tries = 0 AND finished_at IS NULL AND expires_at <= $1 AND status = ANY (ARRAY(SELECT 'pending'))
         ORDER BY expires_at LIMIT $2
         FOR UPDATE SKIP LOCKED
     ), noted AS (
@@ -132,7 +141,7 @@ static EXPIRE: LazyLock<String> = LazyLock::new(|| {
         {}
     )
     UPDATE tasks SET status = 'cancelled', finished_at = $1, updated_at = $1, error = $3
-    FROM late WHERE tasks.id = late.id AND tasks.status = 'pending'
+    FROM late WHERE tasks.id = late.id AND tasks.status = late.status
     RETURNING tasks.id",
         tally_cancelled("late", "$1::timestamptz")
     )
@@ -147,14 +156,17 @@ const DELAYED_DUE: &str = "
     WHERE status = 'pending' AND pending_at > $1 AND pending_at <= $2
     ORDER BY pending_at FETCH FIRST $3 ROWS WITH TIES";
 
-/// Each minimum is the first entry of a partial index. The bounds keep `infinity` and the like readable.
+/// Each is the first entry of a partial index: by its order, since `min` may be had by reading all of one that is taken for
+/// empty. The bounds keep `infinity` and the like readable.
 const NEXT_DUE: &str = "
     SELECT least(greatest(at, timestamptz '1970-01-01 00:00Z'), timestamptz '9999-01-01 00:00Z')
     FROM (SELECT least(
         (SELECT min(next_run_at) FROM schedules WHERE status = 'active'),
-        (SELECT min(next_retry_at) FROM tasks WHERE status = 'retrying'),
-        (SELECT min(expires_at) FROM tasks WHERE status = 'pending' AND tries = 0 AND expires_at IS NOT NULL),
-        (SELECT min(pending_at) FROM tasks WHERE status = 'pending' AND pending_at > $1 AND pending_at < $2)
+        (SELECT next_retry_at FROM tasks WHERE status = 'retrying' ORDER BY next_retry_at LIMIT 1),
+        (SELECT expires_at FROM tasks WHERE tries = 0 AND finished_at IS NULL AND expires_at IS NOT NULL
+          ORDER BY expires_at LIMIT 1),
+        (SELECT pending_at FROM tasks WHERE status = 'pending' AND pending_at > $1 AND pending_at < $2
+          ORDER BY pending_at LIMIT 1)
     ) AS at) AS earliest
     WHERE at IS NOT NULL";
 

@@ -28,12 +28,13 @@ pub struct AttemptRecord {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// The row of the attempt that runs is written when it ends; until then the task knows about it.
+/// The row of the attempt that runs is written when it ends; until then the task knows about it. `OFFSET 0`
+/// has it found by its id, not in the index of all that run.
 const HISTORY: &str = "SELECT attempt, status, code, error, outcome_unknown, node_id, started_at, finished_at \
        FROM task_attempts WHERE task_id = $1 \
      UNION ALL \
      SELECT tries, 'running', NULL, NULL, false, node_id, started_at, NULL \
-       FROM tasks WHERE id = $1 AND status = 'running'";
+       FROM (SELECT * FROM tasks WHERE id = $1 OFFSET 0) AS t WHERE status = 'running'";
 
 impl Store {
     /// Attempts of a task, the first first, and how many there are; `None` where there is no such task.

@@ -164,9 +164,12 @@ impl Store {
     pub async fn no_longer_running(&self, attempts: Vec<(TaskId, i32)>) -> Result<Vec<(TaskId, i32)>, Error> {
         self.run(move |connection| async move {
             let (ids, numbers): (Vec<Uuid>, Vec<i32>) = attempts.iter().map(|(task, n)| (task.0, *n)).unzip();
-            let statement = "SELECT a.id, a.attempt FROM unnest($1::uuid[], $2::int4[]) AS a (id, attempt)
+            // `expected` keeps the planner from the index of running tasks, see the statement that stores outcomes.
+            let statement = "WITH asked AS MATERIALIZED (
+                     SELECT *, 'running' AS expected FROM unnest($1::uuid[], $2::int4[]) AS a (id, attempt))
+                 SELECT a.id, a.attempt FROM asked a
                  WHERE NOT EXISTS (SELECT FROM tasks t
-                                   WHERE t.id = a.id AND t.status = 'running' AND t.tries = a.attempt)";
+                                   WHERE t.id = a.id AND t.status = a.expected AND t.tries = a.attempt)";
             let rows =
                 connection.query_typed(statement, &[(&ids, Type::UUID_ARRAY), (&numbers, Type::INT4_ARRAY)]).await?;
             Ok(rows.iter().map(|row| (TaskId(row.get(0)), row.get(1))).collect())

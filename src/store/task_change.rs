@@ -45,14 +45,16 @@ const ONE: &str = "SELECT t.id, t.status, t.tries, t.node_id, t.started_at, t.wo
 
 // Both statements name the states that they leave where they take the locks. The update itself must not name them again:
 // it looks rows up as they were when the statement began, and one that moved on while its lock was waited for would be
-// passed over, though its log and its history tell of the change already.
+// passed over, though its log and its history tell of the change already. They are named where the rows are locked, in a
+// step of its own: within the other they would lead the planner to the index of all that failed or were cancelled.
 
 /// Calls off those of the tasks that `old` selects that have not ended, at the time that is parameter 1. What nothing
 /// else tells of goes into the log.
 pub(super) fn cancel(old: &str, returning: &str) -> String {
     let tallied = tally_cancelled("old", "$1::timestamptz");
     format!(
-        "WITH old AS MATERIALIZED (SELECT * FROM ({old}) AS held WHERE status IN ('pending', 'retrying', 'running')),
+        "WITH held AS MATERIALIZED ({old}),
+        old AS MATERIALIZED (SELECT * FROM held WHERE status IN ('pending', 'retrying', 'running')),
         tallied AS ({tallied}),
         ended AS (
             INSERT INTO task_attempts
@@ -73,7 +75,8 @@ pub(super) fn cancel(old: &str, returning: &str) -> String {
 /// Makes those of the tasks that `old` selects pending that failed or were cancelled, at the time that is parameter 1.
 pub(super) fn retry(old: &str, returning: &str) -> String {
     format!(
-        "WITH old AS MATERIALIZED (SELECT * FROM ({old}) AS held WHERE status IN ('failed', 'cancelled')),
+        "WITH held AS MATERIALIZED ({old}),
+        old AS MATERIALIZED (SELECT * FROM held WHERE status IN ('failed', 'cancelled')),
         noted AS (
             INSERT INTO task_logs (id, task_id, level, message, created_at)
             SELECT gen_random_uuid(), id, 'info', 'Made pending by hand; it was ' || status || '.', $1 FROM old)

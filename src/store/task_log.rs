@@ -28,6 +28,7 @@ pub struct LogRecord {
 
 /// One row an event; parameter 1 is the task. The attempt that runs has no row of its own yet, its task knows of it. Nor
 /// has an end that no attempt brought: a task that expired while it waited, or a former version's. (Who cancels one leaves a line.)
+/// `OFFSET 0`: the task is found by its id before its status is compared, for which there are indexes, too.
 const EVENTS: &str = "
     SELECT 'said' AS kind, created_at AS at, level, id, message AS said, component_id, NULL::integer AS attempt,
            NULL::text AS status, NULL::text AS code, false AS outcome_unknown, NULL::timestamptz AS other_time
@@ -40,8 +41,8 @@ const EVENTS: &str = "
            NULL
       FROM (SELECT attempt, started_at, node_id FROM task_attempts WHERE task_id = $1
             UNION ALL
-            SELECT tries, started_at, node_id FROM tasks
-             WHERE id = $1 AND status = 'running' AND started_at IS NOT NULL) AS a
+            SELECT tries, started_at, node_id FROM (SELECT * FROM tasks WHERE id = $1 OFFSET 0) AS t
+             WHERE status = 'running' AND started_at IS NOT NULL) AS a
       LEFT JOIN nodes n ON n.id = a.node_id
     UNION ALL
     SELECT 'ended', a.finished_at,
@@ -58,7 +59,8 @@ const EVENTS: &str = "
        AND t.finished_at IS NOT NULL
     UNION ALL
     SELECT 'waits', coalesce(updated_at, created_at), 'info', NULL, NULL, NULL, tries, NULL, NULL, false, next_retry_at
-      FROM tasks WHERE id = $1 AND status = 'retrying' AND next_retry_at IS NOT NULL AND created_at IS NOT NULL";
+      FROM (SELECT * FROM tasks WHERE id = $1 OFFSET 0) AS t
+     WHERE status = 'retrying' AND next_retry_at IS NOT NULL AND created_at IS NOT NULL";
 
 /// Parameter 2 is the least grave level as a number.
 const GRAVE_ENOUGH: &str = "CASE lower(level) WHEN 'debug' THEN 0 WHEN 'warning' THEN 2 WHEN 'warn' THEN 2 WHEN 'error' THEN 3 \

@@ -24,6 +24,7 @@ mod moving;
 mod notifications;
 mod overload;
 mod pgbouncer;
+mod plans;
 mod pools;
 mod recovery;
 mod schedule_times;

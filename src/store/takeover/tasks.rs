@@ -69,11 +69,11 @@ fn fail_old() -> String {
 /// unknown outcomes decides. That needs an attempt with a number and a beginning.
 const NUMBER_RUNNING: &str = "
     WITH running AS (
-        SELECT id, tries, started_at FROM tasks
+        SELECT id, status, tries, started_at FROM tasks
          WHERE status = 'running' AND node_id IS NULL AND (tries < 1 OR started_at IS NULL) FOR UPDATE
     ), numbered AS (
         UPDATE tasks t SET tries = greatest(t.tries, 1), started_at = coalesce(t.started_at, t.created_at, $2)
-          FROM running r WHERE t.id = r.id AND t.status = 'running'
+          FROM running r WHERE t.id = r.id AND t.status = r.status
     )
     INSERT INTO takeover_changes (takeover_id, entity, entity_id, field, former, reason)
     SELECT $1, 'task', r.id, was.field, was.former, 'its attempt had no number or no beginning'
@@ -82,10 +82,10 @@ const NUMBER_RUNNING: &str = "
 /// A retry waits in the state `retrying` here; the Python service left such a task pending.
 const DELAY_PENDING: &str = "
     WITH waiting AS (
-        SELECT id, next_retry_at FROM tasks WHERE status = 'pending' AND next_retry_at IS NOT NULL FOR UPDATE
+        SELECT id, status, next_retry_at FROM tasks WHERE status = 'pending' AND next_retry_at IS NOT NULL FOR UPDATE
     ), delayed AS (
         UPDATE tasks t SET pending_at = greatest(w.next_retry_at, $2), next_retry_at = NULL
-          FROM waiting w WHERE t.id = w.id AND t.status = 'pending'
+          FROM waiting w WHERE t.id = w.id AND t.status = w.status
     )
     INSERT INTO takeover_changes (takeover_id, entity, entity_id, field, former, reason)
     SELECT $1, 'task', id, 'next_retry_at', next_retry_at::text, 'it waits as a pending task with a time' FROM waiting";
