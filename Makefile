@@ -40,7 +40,7 @@ faults: setup ## attack the guarantees: SEEDS=100 random runs of 1000 tasks each
 	SPARK_FAULT_TASKS=$(TASKS) $(if $(SEED),SPARK_FAULT_SEED=$(SEED),SPARK_FAULT_SEEDS=$(SEEDS)) \
 		cargo test --locked --test it no_fault_loses_or_doubles_a_task -- --nocapture
 
-check: format audit unit clippy test docs ## what CI wants: format, dependencies, unit, lints, tests, documentation
+check: format audit unit clippy test docs ## format, dependencies, unit, lints, tests, documentation; CI runs .ci/run, which has more
 
 format: ## is every file formatted?
 	cargo fmt --all --check

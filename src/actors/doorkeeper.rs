@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatch;
-use crate::domain::clock;
 use crate::store;
 
 /// The longest time between two looks: what no other word was sent of (a limit that was changed on another node, a node
@@ -35,8 +34,7 @@ pub async fn run(dispatch: Dispatch, stop: CancellationToken) {
 }
 
 async fn look(dispatch: &Dispatch) -> Result<Duration, store::Error> {
-    let again_at = dispatch.call_parked().await?;
+    let again_in = dispatch.call_parked().await?;
     dispatch.refresh_troubled().await?;
-    let wait = again_at.map_or(LONGEST, |time| (time - clock::now()).to_std().unwrap_or(Duration::ZERO));
-    Ok(wait.min(LONGEST))
+    Ok(again_in.map_or(LONGEST, |wait| wait.min(LONGEST)))
 }

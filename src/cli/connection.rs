@@ -5,15 +5,12 @@ use url::Url;
 
 use super::Error;
 use super::environment::Environment;
+use crate::config::{Config, LoadOptions};
 use crate::domain::source::Secret;
 
-const DEFAULT_URL: &str = "http://localhost:8883";
-const URL_VARIABLE: &str = "AUTOMAGIK_SPARK_REMOTE_URL";
 /// The variable that holds the key; named in messages.
 pub(super) const KEY_VARIABLE: &str = "AUTOMAGIK_SPARK_API_KEY";
-
-/// Their names in versions 0.3.1 and 0.3.2 of the Python service.
-const FORMER_URL_VARIABLE: &str = "AM_REMOTE_URL";
+/// Its name in versions 0.3.1 and 0.3.2 of the Python service.
 const FORMER_KEY_VARIABLE: &str = "SPARK_API_KEY";
 
 /// The service, as typed.
@@ -22,7 +19,7 @@ const FORMER_KEY_VARIABLE: &str = "SPARK_API_KEY";
 /// source, as the Python CLI had. So each place that takes them says so.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Remote {
-    /// The service's address [env: AUTOMAGIK_SPARK_REMOTE_URL, default: http://localhost:8883]
+    /// The service's address [env: AUTOMAGIK_SPARK_REMOTE_URL, else remote_url in spark.toml, else http://localhost:8883]
     #[arg(long, value_name = "URL", help_heading = "Service")]
     pub(super) url: Option<String>,
     /// The service's key [env: AUTOMAGIK_SPARK_API_KEY]
@@ -40,7 +37,7 @@ impl Remote {
 /// A group of commands of which each may be told the service.
 #[derive(Args, Debug)]
 pub(super) struct Group<C: Subcommand> {
-    /// The service's address [env: AUTOMAGIK_SPARK_REMOTE_URL, default: http://localhost:8883]
+    /// The service's address [env: AUTOMAGIK_SPARK_REMOTE_URL, else remote_url in spark.toml, else http://localhost:8883]
     #[arg(id = "group_url", long = "url", value_name = "URL", global = true, help_heading = "Service")]
     url: Option<String>,
     /// The service's key [env: AUTOMAGIK_SPARK_API_KEY]
@@ -70,13 +67,12 @@ pub(super) struct Target {
     pub(super) api_key: Option<Secret>,
 }
 
-/// Flags, then environment, then the default.
-pub(super) fn target(remote: &Remote, environment: &Environment) -> Result<Target, Error> {
-    let named = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((environment.get(name)?, name)));
-    let (text, origin) = match (&remote.url, named([URL_VARIABLE, FORMER_URL_VARIABLE])) {
-        (Some(url), _) => (url.as_str(), "--url"),
-        (None, Some(found)) => found,
-        (None, None) => (DEFAULT_URL, "the default url"),
+/// The address of the flag, else of the configuration, which is read only then; the key of the flag, else of the
+/// environment.
+pub(super) fn target(remote: &Remote, environment: &Environment, options: &LoadOptions) -> Result<Target, Error> {
+    let (text, origin) = match &remote.url {
+        Some(url) => (url.clone(), "--url"),
+        None => (configured_url(options)?, "remote_url"),
     };
     let unusable =
         |reason: &str| Error::Usage(format!("{origin} can't be used: {reason}; it looks like http://localhost:8883"));
@@ -88,9 +84,17 @@ pub(super) fn target(remote: &Remote, environment: &Environment) -> Result<Targe
     url.set_fragment(None);
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
-    let written = named([KEY_VARIABLE, FORMER_KEY_VARIABLE]).map(|(key, _)| Secret::new(key));
-    let api_key = remote.api_key.clone().or(written);
+    let written = [KEY_VARIABLE, FORMER_KEY_VARIABLE].into_iter().find_map(|name| environment.get(name));
+    let api_key = remote.api_key.clone().or(written.map(Secret::new));
     Ok(Target { url, api_key: api_key.filter(|key| !key.expose().is_empty()) })
+}
+
+fn configured_url(options: &LoadOptions) -> Result<String, Error> {
+    Config::remote_url(options).map_err(|errors| {
+        Error::Usage(format!(
+            "where the service is can't be read off the configuration; mend it, or give --url:\n{errors}"
+        ))
+    })
 }
 
 /// The service, after a command that has no `--url` of its own.
@@ -115,12 +119,12 @@ mod tests {
     use super::*;
 
     fn typed(url: &str) -> Result<Target, Error> {
-        target(&Remote { url: Some(url.to_owned()), api_key: None }, &Environment::default())
+        target(&Remote { url: Some(url.to_owned()), api_key: None }, &Environment::default(), &LoadOptions::default())
     }
 
     #[test]
     fn the_default_is_the_service_on_this_machine() {
-        let target = target(&Remote::default(), &Environment::default()).expect("usable");
+        let target = target(&Remote::default(), &Environment::default(), &LoadOptions::default()).expect("usable");
         assert_eq!(target.url.as_str(), "http://localhost:8883/");
         assert!(target.api_key.is_none());
     }
@@ -137,5 +141,47 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{bad}");
             assert!(error.to_string().starts_with("--url"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_configuration_is_asked_where_no_flag_says_it_and_a_bad_value_is_told_with_its_origin() {
+        let with = |text: &str, env: &[(&str, &str)], url: Option<&str>| {
+            let directory = tempfile::tempdir().expect("a directory");
+            let file = directory.path().join("spark.toml");
+            std::fs::write(&file, text).expect("written");
+            let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let options = LoadOptions { search: vec![file], env, ..LoadOptions::default() };
+            let remote = Remote { url: url.map(str::to_owned), api_key: None };
+            let target = target(&remote, &Environment::default(), &options);
+            target.map(|target| target.url.to_string()).map_err(|error| (error.exit_code(), error.to_string()))
+        };
+        let at = |url: &str| Ok(format!("{url}/"));
+        let (file, named) = ("remote_url = \"http://file:1/\"", ("AUTOMAGIK_SPARK_REMOTE_URL", "http://named:2"));
+        assert_eq!(with(file, &[], None), at("http://file:1"));
+        assert_eq!(with("[api]\nport = 9000", &[], None), at("http://localhost:9000"));
+        assert_eq!(with(file, &[named], None), at("http://named:2"));
+        assert_eq!(with(file, &[named, ("SPARK__REMOTE_URL", "http://path:3")], None), at("http://path:3"));
+        assert_eq!(with(file, &[("AM_REMOTE_URL", "http://former:4")], None), at("http://file:1"));
+        assert_eq!(with("", &[("AM_REMOTE_URL", "http://former:4")], None), at("http://former:4"));
+        assert_eq!(with(file, &[named], Some("http://flag:5")), at("http://flag:5"));
+
+        // What is wrong elsewhere is the service's affair.
+        assert_eq!(
+            with("[worker]\nthreads = 0\n[api]\nport = 9000\nhoost = 1", &[], None),
+            at("http://localhost:9000")
+        );
+        for (broken, part) in [
+            ("remote_url = \"file:1\"", "spark.toml): must be a url"),
+            ("[api]\nport = 70000", "spark.toml): must be a whole number"),
+            ("[api]\nport = 0", "spark.toml): is 0"),
+            ("remote_url = http", "spark.toml: "),
+        ] {
+            let (code, text) = with(broken, &[], None).expect_err(broken);
+            assert!(code == 2 && text.contains(part) && text.contains("--url"), "{broken}: {text}");
+            assert_eq!(with(broken, &[named], None), at("http://named:2"), "{broken}");
+            assert_eq!(with(broken, &[], Some("http://flag:5")), at("http://flag:5"), "{broken}");
+        }
+        let (_, text) = with(file, &[("AUTOMAGIK_SPARK_REMOTE_URL", "named:2")], None).expect_err("no address");
+        assert!(text.contains("remote_url (environment variable AUTOMAGIK_SPARK_REMOTE_URL)"), "{text}");
     }
 }

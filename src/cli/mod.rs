@@ -61,6 +61,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::child;
+use crate::config::{Flags, LoadOptions};
 use client::Client;
 use connection::Remote;
 use environment::Environment;
@@ -274,7 +275,8 @@ fn with_service(
     out: Output,
     work: impl AsyncFnOnce(Session) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let target = connection::target(remote, &Environment::read(Path::new("."))?)?;
+    let options = LoadOptions::from_process(None, Flags::default());
+    let target = connection::target(remote, &Environment::read(Path::new("."))?, &options)?;
     let client = Client::open(&target)?;
     block_on(work(Session { client, out }))
 }

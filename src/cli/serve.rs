@@ -169,8 +169,7 @@ pub(super) async fn start(config: &Config, runtime: Handle) -> Result<Node, Erro
         let open = if config.api.keys.is_empty() { " without an API key, for this machine only" } else { "" };
         log::info!("listening on http://{address}{open}");
     }
-    let roles: Vec<&str> = config.node.roles.iter().map(|role| role.as_str()).collect();
-    log::info!("ready as {}", roles.join(", "));
+    log::info!("{}", readiness(config));
     if !config.node.has(Role::Beat) {
         log::info!("schedules, retries and delayed tasks need a node with the role beat besides this one");
     }
@@ -178,6 +177,11 @@ pub(super) async fn start(config: &Config, runtime: Handle) -> Result<Node, Erro
         log::debug!("systemd can't be told: {error}");
     }
     Ok(node)
+}
+
+fn readiness(config: &Config) -> String {
+    let roles: Vec<&str> = config.node.roles.iter().map(|role| role.as_str()).collect();
+    format!("ready as {}; environment: {}", roles.join(", "), config.environment)
 }
 
 /// Runs a node until it is asked to stop or a part of it fails, and stops it.
@@ -218,4 +222,16 @@ async fn stop(node: Node, signals: &StopSignals, failed: Option<String>, told: i
 pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`; write KEY=VALUE"))?;
     Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_a_start_says_for_what_the_installation_is() {
+        let env = vec![("AUTOMAGIK_SPARK_ENV".to_owned(), "staging".to_owned())];
+        let config = Config::load(&LoadOptions { env, ..LoadOptions::default() }).expect("sound");
+        assert_eq!(readiness(&config), "ready as api, beat, worker; environment: staging");
+    }
 }

@@ -54,6 +54,9 @@ pub(super) struct AddArgs {
     /// active or inactive
     #[arg(short, long)]
     status: Option<String>,
+    /// Where it is unknown whether the source ran a flow: retry or fail
+    #[arg(long, value_name = "POLICY", value_parser = ["retry", "fail"])]
+    unknown_policy: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
     #[command(flatten)]
@@ -96,6 +99,9 @@ pub(super) struct UpdateArgs {
     /// active or inactive
     #[arg(id = "new_status", short = 's', long = "status", value_name = "STATUS")]
     status: Option<String>,
+    /// Where it is unknown whether the source ran a flow: retry or fail
+    #[arg(long, value_name = "POLICY", value_parser = ["retry", "fail"])]
+    unknown_policy: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
     #[command(flatten)]
@@ -173,6 +179,7 @@ async fn add(session: &Session, args: AddArgs) -> Result<(), Error> {
         ("url", Some(args.url.clone())),
         ("name", args.name),
         ("api_key", key),
+        ("unknown_policy", args.unknown_policy),
     ]);
     args.tls.add_to(&mut body)?;
     args.limits.add_to(&mut body);
@@ -203,12 +210,13 @@ async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
         ("url", args.url),
         ("api_key", read_key(args.api_key)?),
         ("status", args.status),
+        ("unknown_policy", args.unknown_policy),
     ]);
     args.tls.add_to(&mut body)?;
     args.limits.add_to(&mut body);
     if body.is_empty() {
         let message = "nothing to change is given; say --name, --type, --adapter, --url, --api-key, --tls-ca, \
-                       --tls-verify, --status, --max-concurrency or --rate";
+                       --tls-verify, --status, --unknown-policy, --max-concurrency or --rate";
         return Err(Error::Usage(message.to_owned()));
     }
     let id = resolve::id(&session.client, &resolve::SOURCE, &args.source).await?;

@@ -14,7 +14,7 @@ pub struct ApiConfig {
     pub port: u16,
     /// Accepted API keys; none means that no key is asked for, which only loopback may have.
     pub keys: Vec<Secret>,
-    /// Origins whose pages may call the API, without trailing slash.
+    /// Origins whose pages may call the API, without trailing slash; `*` is any, without credentials.
     pub cors_origins: Vec<String>,
     /// Threads that serve HTTP.
     pub workers: usize,
@@ -42,11 +42,12 @@ impl ApiConfig {
     pub(super) fn read(reader: &mut Reader, serves: bool) -> Self {
         let keys = keys(reader);
         let host = host(reader, !keys.is_empty(), serves);
+        let cors_origins = cors_origins(reader, !keys.is_empty());
         Self {
             host,
             port: reader.whole("api.port", 0..=65535),
             keys,
-            cors_origins: cors_origins(reader),
+            cors_origins,
             workers: usize::from(reader.whole::<u16>("api.workers", 1..=256)),
             max_body_bytes: reader.whole::<u32>("api.max_body_bytes", 1024..=1 << 30) as usize,
             max_pending: reader.whole::<u64>("api.max_pending", 0..=u64::from(u32::MAX)),
@@ -95,21 +96,53 @@ fn host(reader: &mut Reader, has_key: bool, serves: bool) -> IpAddr {
     host
 }
 
-fn cors_origins(reader: &mut Reader) -> Vec<String> {
+/// What stands for every origin.
+const ANY: &str = "*";
+
+fn cors_origins(reader: &mut Reader, has_key: bool) -> Vec<String> {
     let origins = reader.list("api.cors_origins");
-    let is_origin = |text: &String| {
+    let is_origin = |text: &str| {
         url::Url::parse(text).is_ok_and(|url| {
             ["http", "https"].contains(&url.scheme())
                 && url.path() == "/"
                 && url.query().is_none()
                 && url.username().is_empty()
+                && !text.contains(ANY)
         })
     };
-    if let Some(bad) = origins.iter().find(|origin| !is_origin(origin)) {
-        let message = format!(
-            "must be origins such as https://example.org, not `{bad}`; `*` is not possible because requests carry a key"
-        );
+    if let Some(bad) = origins.iter().find(|origin| *origin != ANY && !is_origin(origin)) {
+        let message = format!("must be origins such as https://example.org, or `*` for all of them, not `{bad}`");
         reader.problem("api.cors_origins", message);
     }
+    if origins.iter().any(|origin| origin == ANY) {
+        let origin = reader.origin("api.cors_origins").to_owned();
+        let danger = if has_key {
+            "pages of every site may call the API with a key that they were given"
+        } else {
+            "no API key is configured, so unless one is stored every page that a browser on this machine opens may do \
+             anything here; set a key"
+        };
+        reader.warnings.push(format!("api.cors_origins ({origin}) is `*`: {danger}; name the origins that are meant"));
+    }
     origins.into_iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, LoadOptions};
+
+    #[test]
+    fn any_origin_is_accepted_as_the_python_service_did_and_warned_of() {
+        let load = |variables: &[(&str, &str)]| {
+            let env = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            Config::load(&LoadOptions { env, ..LoadOptions::default() }).expect("sound")
+        };
+        let any = ("AUTOMAGIK_SPARK_API_CORS", "*");
+        let config = load(&[any, ("AUTOMAGIK_SPARK_API_KEY", "0123456789abcdef")]);
+        assert_eq!(config.api.cors_origins, ["*"]);
+        let [warning] = config.warnings.as_slice() else { panic!("one warning: {:?}", config.warnings) };
+        assert!(warning.contains("AUTOMAGIK_SPARK_API_CORS") && warning.contains("with a key"), "{warning}");
+        let [warning] = load(&[any]).warnings.try_into().expect("one warning");
+        assert!(warning.contains("no API key is configured"), "{warning}");
+    }
 }

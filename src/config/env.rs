@@ -104,6 +104,38 @@ const MEANINGLESS_IN_FILE: [(&str, &str); 7] = [
 
 /// The label of variables that stand in a file.
 pub(super) const IN_FILE: &str = ".env variable";
+const IN_PROCESS: &str = "environment variable";
+
+/// A variable that says something.
+pub(super) struct Variable {
+    name: String,
+    value: String,
+    /// Where it stands: [`IN_FILE`] or [`IN_PROCESS`].
+    label: &'static str,
+}
+
+impl Variable {
+    fn origin(&self) -> String {
+        format!("{} {}", self.label, self.name)
+    }
+}
+
+/// The variables of `.env` and of the environment as one set: what stands in both is the environment's. Only then is it
+/// asked which of several names for a key counts, so that a better name in `.env` beats another one in the environment.
+///
+/// An empty value counts as not set: that is how compose files pass on what nobody set. One of the environment takes the
+/// variable of `.env` away, as python-dotenv has it.
+pub(super) fn merge(file: Vec<(String, String)>, environment: &[(String, String)]) -> Vec<Variable> {
+    let of_file = file.into_iter().map(|(name, value)| Variable { name, value, label: IN_FILE });
+    let of_process = environment.iter().cloned().map(|(name, value)| Variable { name, value, label: IN_PROCESS });
+    let mut merged: Vec<Variable> = Vec::new();
+    for variable in of_file.chain(of_process) {
+        merged.retain(|known| known.name != variable.name);
+        merged.push(variable);
+    }
+    merged.retain(|variable| !variable.value.trim().is_empty());
+    merged
+}
 
 /// A former name that was given.
 pub(super) struct Former {
@@ -118,8 +150,8 @@ pub(super) fn former_layer(former: &[Former]) -> Layer {
     former.iter().map(|given| (given.key.to_owned(), given.value.clone())).collect()
 }
 
-/// What became of each former name; the first two of the layers are theirs.
-pub(super) fn tell_former(former: &[Vec<Former>; 2], layers: &[Layer]) -> Vec<String> {
+/// What became of each former name; the first of the layers is theirs.
+pub(super) fn tell_former(former: &[Former], layers: &[Layer]) -> Vec<String> {
     let tell = |given: &Former| {
         let winner = layers.iter().rev().find_map(|layer| layer.get(given.key)).and_then(Value::origin);
         match winner {
@@ -129,7 +161,7 @@ pub(super) fn tell_former(former: &[Vec<Former>; 2], layers: &[Layer]) -> Vec<St
             _ => format!("{} is a former name and still works; the name is {} now", given.origin, given.now),
         }
     };
-    former.iter().flatten().map(tell).collect()
+    former.iter().map(tell).collect()
 }
 
 /// What a set of variables says.
@@ -141,14 +173,13 @@ pub(super) struct Outcome {
     pub(super) warnings: Vec<String>,
 }
 
-/// Reads variables. `label` says where they stand ("environment variable"). An empty value counts as not set: that is
-/// how compose files pass on what nobody set.
-pub(super) fn read(variables: &[(String, String)], label: &str) -> Outcome {
+/// Reads variables.
+pub(super) fn read(variables: &[Variable]) -> Outcome {
     let mut outcome = Outcome::default();
-    let given = |name: &str| variables.iter().rev().find(|(n, v)| n == name && !v.trim().is_empty()).map(|(_, v)| v);
+    let given = |name: &str| variables.iter().find(|variable| variable.name == name);
     for (name, key) in ALIASES {
-        let Some(value) = given(name) else { continue };
-        let origin = format!("{label} {name}");
+        let Some(variable) = given(name) else { continue };
+        let (value, origin) = (&variable.value, variable.origin());
         if name == "AUTOMAGIK_SPARK_HTTP_TIMEOUT" && value.trim().parse::<f64>().is_ok_and(|s| s < 30.0) {
             let message = format!("must be a number of seconds from 30 to 3600, not `{value}`");
             outcome.problems.push(Problem { key: key.to_owned(), origin: origin.clone(), message });
@@ -156,33 +187,44 @@ pub(super) fn read(variables: &[(String, String)], label: &str) -> Outcome {
         outcome.layer.insert(key.to_owned(), value_of(key, value, &origin));
     }
     for (name, key, now) in FORMER {
-        let Some(value) = given(name) else { continue };
-        let origin = format!("{label} {name}");
-        outcome.former.push(Former { key, now, value: value_of(key, value, &origin), origin });
+        let Some(variable) = given(name) else { continue };
+        let origin = variable.origin();
+        outcome.former.push(Former { key, now, value: value_of(key, &variable.value, &origin), origin });
     }
     if let (Some(backend), Some(broker)) = (given(RESULT_BACKEND), given(REDIS_URL).or_else(|| given(BROKER_URL)))
-        && backend != broker
+        && backend.value != broker.value
     {
-        outcome.warnings.push(format!("{label} {RESULT_BACKEND} means nothing here: results are kept in PostgreSQL"));
+        outcome.warnings.push(format!("{} means nothing here: results are kept in PostgreSQL", backend.origin()));
     }
-    for (name, value) in variables.iter().filter(|(_, value)| !value.trim().is_empty()) {
-        if let Some(path) = name.strip_prefix("SPARK__") {
-            generic(&mut outcome, name, &path.to_lowercase().replace("__", "."), value, label);
-        } else if let Some((_, reason)) = MEANINGLESS.iter().find(|(known, _)| known == name) {
-            outcome.warnings.push(format!("{label} {name} means nothing here: {reason}"));
-        } else if let Some((_, reason)) =
-            MEANINGLESS_IN_FILE.iter().find(|(known, _)| known == name && label == IN_FILE)
-        {
-            outcome.warnings.push(format!("{label} {name} means nothing here: {reason}"));
-        } else if name.starts_with("CELERY_") && !is_known(name) {
-            outcome.warnings.push(format!("{label} {name} means nothing here: {NO_CELERY}"));
-        } else if name.starts_with("AUTOMAGIK_SPARK_") && !is_known(name) {
-            let hint = super::load::closest(name, ALIASES.iter().map(|(known, _)| *known));
-            let hint = hint.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
-            outcome.warnings.push(format!("{label} {name} is not known and means nothing here{hint}"));
+    for variable in variables {
+        if let Some(path) = variable.name.strip_prefix("SPARK__") {
+            generic(&mut outcome, variable, &path.to_lowercase().replace("__", "."));
+        } else {
+            outcome.warnings.extend(meaningless(variable));
         }
     }
     outcome
+}
+
+/// What to say of a variable that means nothing here although it was meant for Spark.
+fn meaningless(variable: &Variable) -> Option<String> {
+    let (name, origin) = (variable.name.as_str(), variable.origin());
+    let reason = |list: &[(&str, &'static str)]| list.iter().find(|(known, _)| *known == name).map(|(_, why)| *why);
+    let of_file = || (variable.label == IN_FILE).then(|| reason(&MEANINGLESS_IN_FILE)).flatten();
+    if let Some(reason) = reason(&MEANINGLESS).or_else(of_file) {
+        return Some(format!("{origin} means nothing here: {reason}"));
+    }
+    if is_known(name) {
+        return None;
+    }
+    if name.starts_with("CELERY_") {
+        return Some(format!("{origin} means nothing here: {NO_CELERY}"));
+    }
+    name.starts_with("AUTOMAGIK_SPARK_").then(|| {
+        let hint = super::load::closest(name, ALIASES.iter().map(|(known, _)| *known));
+        let hint = hint.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
+        format!("{origin} is not known and means nothing here{hint}")
+    })
 }
 
 fn is_known(name: &str) -> bool {
@@ -195,8 +237,8 @@ fn value_of(key: &str, value: &str, origin: &str) -> Value {
 }
 
 /// `SPARK__SECTION__KEY`. Pools are given as a whole, in TOML: `SPARK__POOLS=[{name = "a", queues = ["a"]}]`.
-fn generic(outcome: &mut Outcome, name: &str, key: &str, value: &str, label: &str) {
-    let origin = format!("{label} {name}");
+fn generic(outcome: &mut Outcome, variable: &Variable, key: &str) {
+    let (value, origin) = (&variable.value, variable.origin());
     if key != "pools" {
         outcome.layer.insert(key.to_owned(), text(value, &origin));
         return;
@@ -216,7 +258,7 @@ mod tests {
 
     fn read_pairs(pairs: &[(&str, &str)]) -> Outcome {
         let pairs: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        read(&pairs, "environment variable")
+        read(&merge(Vec::new(), &pairs))
     }
 
     #[test]
@@ -260,16 +302,12 @@ mod tests {
 
     #[test]
     fn celery_s_own_settings_are_told_of_and_compose_s_only_where_they_are_spark_s() {
-        let warnings = |label| {
-            let pairs =
-                [("CELERY_TASK_SERIALIZER", "json"), ("POSTGRES_USER", "u"), ("CELERY_BROKER_URL", "redis://h")];
-            let pairs: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-            read(&pairs, label).warnings.join("\n")
-        };
-        let in_file = warnings(IN_FILE);
+        let pairs = [("CELERY_TASK_SERIALIZER", "json"), ("POSTGRES_USER", "u"), ("CELERY_BROKER_URL", "redis://h")];
+        let owned: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let in_file = read(&merge(owned, &[])).warnings.join("\n");
         assert!(in_file.contains("CELERY_TASK_SERIALIZER") && in_file.contains("POSTGRES_USER"), "{in_file}");
         assert!(!in_file.contains("CELERY_BROKER_URL"), "{in_file}");
-        assert!(!warnings("environment variable").contains("POSTGRES_USER"));
+        assert!(!read_pairs(&pairs).warnings.join("\n").contains("POSTGRES_USER"));
     }
 
     #[test]

@@ -14,9 +14,16 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// Whether a file can't be used at all, so that nobody knows what it would have said.
+    pub(super) fn is_of_a_whole_file(&self) -> bool {
+        self.key == self.origin
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.key == self.origin {
+        if self.is_of_a_whole_file() {
             write!(f, "{}: {}", self.key, self.message)
         } else {
             write!(f, "{} ({}): {}", self.key, self.origin, self.message)

@@ -1,5 +1,5 @@
-//! The layers: built-in defaults < profile < former names of `.env` < of the environment < file < `.env` < environment <
-//! flags.
+//! The layers: built-in defaults < profile < former names of variables < file < variables < flags. The variables are those
+//! of `.env` and of the environment.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use super::error::Problem;
 use super::flags::Flags;
 use super::profile::{PROFILES, Profile};
 use super::raw::{Layer, origin, parse_toml, text};
-use super::{dotenv, env};
+use super::{dotenv, env, raw};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -55,7 +55,7 @@ pub(super) struct Loaded {
 
 /// Every key with its default.
 pub(super) fn defaults() -> Layer {
-    parse_toml(DEFAULTS, "default").expect("default.toml is TOML: a test reads it")
+    parse_toml(DEFAULTS, raw::DEFAULT).expect("default.toml is TOML: a test reads it")
 }
 
 pub(super) fn load(options: &LoadOptions) -> Loaded {
@@ -64,20 +64,11 @@ pub(super) fn load(options: &LoadOptions) -> Loaded {
     let (file, file_layer) = read_file(options, &mut problems);
     let dotenv =
         options.dotenv.as_deref().map(|path| read_dotenv(path, &options.env, &mut problems)).unwrap_or_default();
-    let dotenv = env::read(&dotenv, env::IN_FILE);
-    let env = env::read(&options.env, "environment variable");
-    problems.extend(dotenv.problems.into_iter().chain(env.problems));
+    let variables = env::read(&env::merge(dotenv, &options.env));
+    problems.extend(variables.problems);
 
-    let former = [dotenv.former, env.former];
-    let mut layers = [
-        env::former_layer(&former[0]),
-        env::former_layer(&former[1]),
-        file_layer,
-        dotenv.layer,
-        env.layer,
-        options.flags.layer(),
-    ];
-    let renamed = env::tell_former(&former, &layers);
+    let mut layers = [env::former_layer(&variables.former), file_layer, variables.layer, options.flags.layer()];
+    let renamed = env::tell_former(&variables.former, &layers);
     for layer in &mut layers {
         take_unknown(layer, &defaults, &mut problems);
         take_pool_parameters(layer);
@@ -86,7 +77,7 @@ pub(super) fn load(options: &LoadOptions) -> Loaded {
     let mut values = defaults;
     values.extend(profile.layer());
     values.extend(layers.into_iter().flatten());
-    let warnings = dotenv.warnings.into_iter().chain(env.warnings).chain(renamed).collect();
+    let warnings = variables.warnings.into_iter().chain(renamed).collect();
     let home = home(file.as_deref(), &options.search);
     Loaded { values, profile, file, home, problems, warnings }
 }

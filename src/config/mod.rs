@@ -5,6 +5,7 @@
 
 mod adapters;
 mod api;
+mod circuit;
 pub mod dotenv;
 mod env;
 mod error;
@@ -41,6 +42,7 @@ pub use self::worker::WorkerConfig;
 
 use self::read::Reader;
 use crate::domain::adapter::Adapters;
+use crate::domain::circuit::CircuitOptions;
 use crate::domain::source::Secret;
 
 /// The configuration, validated.
@@ -66,6 +68,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// What sources of type `http` may name.
     pub adapters: Adapters,
+    /// When sources are left alone.
+    pub circuit: CircuitOptions,
     /// PostgreSQL.
     pub database: DatabaseConfig,
     /// Redis.
@@ -113,12 +117,7 @@ impl Config {
     /// Everything that is wrong with them.
     pub fn load(options: &LoadOptions) -> Result<Self, Errors> {
         let loaded = load::load(options);
-        let mut reader = Reader {
-            values: loaded.values,
-            problems: loaded.problems,
-            warnings: loaded.warnings,
-            resolved: BTreeMap::new(),
-        };
+        let mut reader = Reader::new(loaded.values, loaded.problems, loaded.warnings);
         let node = NodeConfig::read(&mut reader);
         let state_dir = place::state_dir(&mut reader, &options.env);
         let api = ApiConfig::read(&mut reader, node.has(Role::Api));
@@ -133,6 +132,7 @@ impl Config {
             state_dir,
             api,
             adapters: adapters::read(&mut reader, loaded.home.as_deref()),
+            circuit: circuit::read(&mut reader),
             database: DatabaseConfig::read(&mut reader),
             redis: RedisConfig::read(&mut reader),
             worker: WorkerConfig::read(&mut reader),
@@ -157,6 +157,15 @@ impl Config {
         let values = reader.values.iter().filter(|(key, _)| !is_pool(key));
         let given = values.map(|(key, value)| (key.clone(), Secret::new(value.to_string()))).collect();
         Ok(Self { warnings: reader.warnings, explained, given, ..config })
+    }
+
+    /// Where the command line finds the service, without the rest of the configuration: a client is not kept from its work
+    /// by a mistake that is the service's affair.
+    ///
+    /// # Errors
+    /// What is wrong with the keys it comes from, or with a file that may have them.
+    pub fn remote_url(options: &LoadOptions) -> Result<String, Errors> {
+        place::remote_url_alone(load::load(options)).map_err(Errors)
     }
 
     /// Every key with its value and origin: top-level keys first, then section by section.
@@ -212,3 +221,5 @@ fn explain(reader: &Reader, pools: &[PoolConfig]) -> Vec<Explained> {
 mod page_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod variable_tests;

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use super::error::Problem;
+use super::load::Loaded;
+use super::raw;
 use super::read::Reader;
 use super::secret_file::{EncryptionKey, canonical_key};
 
@@ -67,6 +70,25 @@ pub(super) fn remote_url(reader: &mut Reader, port: u16) -> String {
         reader.wrong("remote_url", "a url http://host:port or https://...");
     }
     text.trim_end_matches('/').to_owned()
+}
+
+/// The same for whoever wants nothing else of the configuration.
+pub(super) fn remote_url_alone(loaded: Loaded) -> Result<String, Vec<Problem>> {
+    let is_written = loaded.values.get("remote_url").is_some_and(|value| raw::origin(value) != raw::DEFAULT);
+    let mut reader = Reader::new(loaded.values, loaded.problems, Vec::new());
+    // A file that can't be read may have said it; where something else did, the file is of no interest.
+    reader.problems.retain(|problem| problem.is_of_a_whole_file() && !is_written);
+    let port = if reader.unless_auto("remote_url").is_some() { 0 } else { known_port(&mut reader) };
+    let url = remote_url(&mut reader, port);
+    if reader.problems.is_empty() { Ok(url) } else { Err(reader.problems) }
+}
+
+fn known_port(reader: &mut Reader) -> u16 {
+    let port = reader.whole("api.port", 0..=65535);
+    if port == 0 && reader.is_sound(&["api.port"]) {
+        reader.problem("api.port", "is 0, so the service takes any free port: write where it is into remote_url");
+    }
+    port
 }
 
 #[cfg(test)]

@@ -43,9 +43,12 @@ pub(super) fn text(text: &str, origin: &str) -> Value {
     Value::new(Some(&origin.to_owned()), text)
 }
 
+/// Where a value came from that nobody wrote.
+pub(super) const DEFAULT: &str = "default";
+
 /// Where a value came from.
 pub(super) fn origin(value: &Value) -> &str {
-    value.origin().unwrap_or("default")
+    value.origin().unwrap_or(DEFAULT)
 }
 
 /// toml shows the line with the mistake, framed by lines that begin with a line number and `|`.

@@ -24,6 +24,10 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    pub(super) fn new(values: Layer, problems: Vec<Problem>, warnings: Vec<String>) -> Self {
+        Self { values, problems, warnings, resolved: BTreeMap::new() }
+    }
+
     /// The value of a key that default.toml has.
     fn value(&self, key: &str) -> &Value {
         self.values.get(key).expect("default.toml has every key: a test reads them all")

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
@@ -34,32 +34,51 @@ pub(super) struct Gates {
     known: Arc<Known>,
 }
 
-#[derive(Default)]
 struct Known {
+    /// When a circuit opens.
+    options: Mutex<CircuitOptions>,
     /// Rings when there may be room for a parked task.
     bell: Notify,
     /// Sources of which a good end is worth telling.
-    troubled: Mutex<HashSet<SourceId>>,
+    troubled: Mutex<Troubled>,
+}
+
+#[derive(Default)]
+struct Troubled {
+    sources: HashSet<SourceId>,
+    /// How often failures were heard of: what was read of all sources before the last of them is older.
+    heard: u64,
 }
 
 impl Known {
-    fn troubled(&self) -> MutexGuard<'_, HashSet<SourceId>> {
-        // A set of ids is never half changed.
+    fn troubled(&self) -> MutexGuard<'_, Troubled> {
+        // Nothing of it is ever half changed.
         self.troubled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear_of(&self, failing: impl Iterator<Item = SourceId>) {
+        let mut troubled = self.troubled();
+        troubled.sources.extend(failing);
+        troubled.heard += 1;
+    }
+
+    fn options(&self) -> MutexGuard<'_, CircuitOptions> {
+        // Values that are replaced whole.
+        self.options.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Gates {
     pub(super) fn start(store: Store, options: &DispatchOptions, runtime: &Handle) -> Self {
-        let known = Arc::new(Known::default());
-        let circuit = options.circuit;
+        let known =
+            Arc::new(Known { options: Mutex::new(options.circuit), bell: Notify::new(), troubled: Mutex::default() });
         let signals = Batcher::spawn(runtime, SIGNALS_WAITING, options.max_batch, {
             let known = known.clone();
             move |signals: Vec<SourceSignal>| {
                 let (store, known) = (store.clone(), known.clone());
                 async move {
                     let count = signals.len();
-                    learn(&store, &known, signals, circuit).await;
+                    learn(&store, &known, signals).await;
                     vec![(); count]
                 }
             }
@@ -77,7 +96,7 @@ impl Gates {
         let (source, signal) = (attempt.source?, end.signal.as_ref()?);
         let is_up = *signal == Signal::Up;
         // Almost every attempt of every source ends here.
-        if is_up && !self.known.troubled().contains(&source) {
+        if is_up && !self.known.troubled().sources.contains(&source) {
             return None;
         }
         let told = SourceSignal { source, signal: signal.clone(), attempt: (attempt.task, attempt.number) };
@@ -87,14 +106,15 @@ impl Gates {
 }
 
 /// A signal that is lost is lost: a source that is down fails again, and a probe without an end is followed by another.
-async fn learn(store: &Store, known: &Known, signals: Vec<SourceSignal>, options: CircuitOptions) {
+async fn learn(store: &Store, known: &Known, signals: Vec<SourceSignal>) {
     let bad = signals.iter().filter(|told| told.signal != Signal::Up).map(|told| told.source);
-    known.troubled().extend(bad);
+    known.hear_of(bad);
+    let options = *known.options();
     match store.learn(signals, options).await {
         Ok(changes) => {
             for change in changes {
                 if change.after == Default::default() {
-                    known.troubled().remove(&change.source);
+                    known.troubled().sources.remove(&change.source);
                 }
                 report(&change);
             }
@@ -131,7 +151,7 @@ impl Dispatch {
         let queues: BTreeSet<&QueueName> = admitted.parked.iter().map(|(queue, _)| queue).collect();
         for queue in queues {
             match self.inner.mailbox.first(queue.clone(), LOOK_AHEAD).await {
-                Ok(ahead) => self.park_ahead(ahead).await?,
+                Ok(ahead) => self.park_ahead(ahead).await,
                 Err(error) => log::debug!("queue {queue} can't be looked through now: {error}"),
             }
         }
@@ -140,27 +160,30 @@ impl Dispatch {
         Ok(admitted)
     }
 
-    async fn park_ahead(&self, ahead: Vec<TaskId>) -> Result<(), store::Error> {
+    /// Tasks that stay in their mailbox are popped and refused, which takes longer and does no harm. So a failure here is
+    /// no reason to give up what was claimed just now.
+    async fn park_ahead(&self, ahead: Vec<TaskId>) {
         if ahead.is_empty() {
-            return Ok(());
+            return;
         }
-        let admitted = self.inner.store.admit(Vec::new(), ahead, self.inner.node, clock::now()).await?;
-        // An id that stays there is popped and refused, which takes longer and does no harm.
+        let admitted = match self.inner.store.admit(Vec::new(), ahead, self.inner.node, clock::now()).await {
+            Ok(admitted) => admitted,
+            Err(error) => return log::debug!("tasks can't be parked before they are popped now: {error}"),
+        };
         if let Err(error) = self.inner.mailbox.withdraw(admitted.parked).await {
             log::debug!("parked tasks can't be taken out of their mailbox now: {error}");
         }
         self.feed(admitted.called);
-        Ok(())
     }
 
-    /// Has parked tasks try again for which there is room now. Answers when there will be room by time alone.
+    /// Has parked tasks try again for which there is room now. Answers in how long there will be room by time alone.
     ///
     /// # Errors
     /// The database is away.
-    pub async fn call_parked(&self) -> Result<Option<DateTime<Utc>>, store::Error> {
+    pub async fn call_parked(&self) -> Result<Option<Duration>, store::Error> {
         let called = self.inner.store.call_parked().await?;
         self.feed(called.called);
-        Ok(called.again_at)
+        Ok(called.again_in)
     }
 
     /// Looks which sources have failed lately: another node may have seen it.
@@ -168,9 +191,20 @@ impl Dispatch {
     /// # Errors
     /// The database is away; what was known stays known.
     pub async fn refresh_troubled(&self) -> Result<(), store::Error> {
-        let troubled = self.inner.store.troubled_sources().await?;
-        *self.inner.gates.known.troubled() = troubled.into_iter().collect();
+        let known = &self.inner.gates.known;
+        let before = known.troubled().heard;
+        let read = self.inner.store.troubled_sources().await?;
+        let mut troubled = known.troubled();
+        if troubled.heard == before {
+            troubled.sources.clear();
+        }
+        troubled.sources.extend(read);
         Ok(())
+    }
+
+    /// From now on circuits open so. One that is open waits for as long as it was told.
+    pub fn set_circuit(&self, options: CircuitOptions) {
+        *self.inner.gates.known.options() = options;
     }
 
     /// Completes when there may be room for a parked task.

@@ -17,6 +17,7 @@ use crate::domain::retry::{Next, judge};
 use crate::domain::task::PendingTask;
 use crate::domain::trace::Call;
 use crate::fault::{self, Point};
+use crate::store::Error;
 use crate::store::batch::{Batcher, portions};
 use crate::store::claim::Attempt;
 use crate::store::outcome::AttemptEnd;
@@ -95,10 +96,11 @@ fn size(end: &AttemptEnd) -> usize {
 async fn store(inner: &Arc<Inner>, feeds: &Batcher<PendingTask, ()>, ends: Vec<AttemptEnd>) -> Vec<Vec<AttemptEnd>> {
     let ends = Arc::new(ends);
     let mut wait = FIRST_WAIT;
+    let mut is_repeated = false;
     loop {
         inner.stats.outcome.add(ends.len());
         fault::pass(Point::BeforeOutcomeStored);
-        match inner.store.store_ends(ends.clone()).await {
+        match store_once(inner, &ends, is_repeated).await {
             Ok(applied) => {
                 fault::pass(Point::AfterOutcomeStored);
                 after_storing(inner, feeds, &ends, &applied).await;
@@ -110,10 +112,21 @@ async fn store(inner: &Arc<Inner>, feeds: &Batcher<PendingTask, ()>, ends: Vec<A
                 }
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
+                is_repeated = true;
             }
             Err(error) => return smaller(inner, ends, &error),
         }
     }
+}
+
+/// Stores ends and says which of them it was that moved their tasks. Where they were stored before, perhaps, and only the
+/// answer was lost, those count too that are stored already: nobody was told of them.
+async fn store_once(inner: &Inner, ends: &Arc<Vec<AttemptEnd>>, is_repeated: bool) -> Result<HashSet<TaskId>, Error> {
+    let mut applied = inner.store.store_ends(ends.clone()).await?;
+    if is_repeated {
+        applied.extend(inner.store.stored_ends(ends.clone()).await?);
+    }
+    Ok(applied)
 }
 
 /// Tells whom it concerns of ends that are stored, and gives their slots away.
@@ -173,7 +186,7 @@ async fn feed_again(inner: &Inner, feeds: &Batcher<PendingTask, ()>, tasks: Vec<
     }
 }
 
-fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &crate::store::Error) -> Vec<Vec<AttemptEnd>> {
+fn smaller(inner: &Inner, ends: Arc<Vec<AttemptEnd>>, error: &Error) -> Vec<Vec<AttemptEnd>> {
     // The statement has ended, and with it the only other owner.
     let mut ends = match Arc::try_unwrap(ends) {
         Ok(ends) => ends,

@@ -30,17 +30,6 @@ pub struct CircuitOptions {
     pub max_retry_after: Duration,
 }
 
-impl Default for CircuitOptions {
-    fn default() -> Self {
-        Self {
-            max_failures: 5,
-            wait: Duration::from_secs(5),
-            max_wait: Duration::from_secs(300),
-            max_retry_after: Duration::from_secs(3600),
-        }
-    }
-}
-
 /// Whether a source is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

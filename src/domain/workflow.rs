@@ -61,6 +61,9 @@ pub enum UnknownPolicy {
 }
 
 impl UnknownPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 2] = [Self::Retry, Self::Fail];
+
     /// The policy's name in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {

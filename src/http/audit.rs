@@ -85,7 +85,11 @@ impl From<AuditRecord> for AuditEntry {
     )
 )]
 pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<Json<Page<AuditEntry>>, Error> {
-    let mut query = Query::of(&request);
+    Ok(Json(find(&state, Query::of(&request)).await?))
+}
+
+/// The page of the trail that a query asks for.
+pub(super) async fn find(state: &ApiState, mut query: Query) -> Result<Page<AuditEntry>, Error> {
     let span = query.span();
     let filter = AuditFilter {
         actor: query.text("actor"),
@@ -108,5 +112,5 @@ pub(super) async fn list(state: Data<ApiState>, request: HttpRequest) -> Result<
     rows.truncate(usize::try_from(span.limit).unwrap_or(usize::MAX));
     let next_cursor = rows.last().filter(|_| has_more).map(|row| write_cursor(row.at, row.id));
     let items = rows.into_iter().map(AuditEntry::from).collect();
-    Ok(Json(Page { has_more, next_cursor, ..Page::new(items, total, span) }))
+    Ok(Page { has_more, next_cursor, ..Page::new(items, total, span) })
 }

@@ -38,7 +38,15 @@ impl Caller {
 
     /// Whether they may carry out an operation of the API.
     pub(super) fn may(&self, method: &str, path: &str) -> bool {
-        policy::find(method, path).is_some_and(|rule| self.scope >= rule.scope)
+        policy::find(method, path).is_some_and(|rule| self.require(rule).is_ok())
+    }
+
+    /// Refuses them where they may not do what a rule is about.
+    pub(super) fn require(&self, rule: &Rule) -> Result<(), Error> {
+        if self.scope < rule.scope {
+            return Err(Error::ScopeTooSmall { needed: rule.scope, given: self.scope });
+        }
+        Ok(())
     }
 
     /// Whether they came without a key, because none is asked for.
@@ -96,9 +104,7 @@ async fn admit(request: &ServiceRequest) -> Result<(Caller, &'static Rule), Http
             None => not_found().await,
         });
     };
-    if caller.scope < rule.scope {
-        return Err(Error::ScopeTooSmall { needed: rule.scope, given: caller.scope }.error_response());
-    }
+    caller.require(rule).map_err(|error| error.error_response())?;
     Ok((caller, rule))
 }
 

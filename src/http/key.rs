@@ -76,7 +76,7 @@ pub struct KeyRequest {
 }
 
 impl ApiKey {
-    fn of(key: KeyRecord, now: DateTime<Utc>) -> Self {
+    pub(super) fn of(key: KeyRecord, now: DateTime<Utc>) -> Self {
         let status = if key.revoked_at.is_some() {
             "revoked"
         } else if key.expires_at.is_some_and(|end| end <= now) {

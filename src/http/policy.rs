@@ -110,6 +110,11 @@ pub(super) fn methods(path: &str) -> Option<String> {
     (!methods.is_empty()).then(|| methods.join(", "))
 }
 
+/// Every action that the audit trail has rows of.
+pub(super) fn actions() -> impl Iterator<Item = &'static str> {
+    RULES.iter().filter_map(|rule| rule.action)
+}
+
 /// The kind of thing that an action changes.
 pub(super) fn entity_type(action: &str) -> &str {
     action.split('.').next().unwrap_or(action)
@@ -174,7 +179,7 @@ mod tests {
 
     #[test]
     fn actions_are_told_apart_and_name_what_they_change() {
-        let actions: Vec<&str> = RULES.iter().filter_map(|rule| rule.action).collect();
+        let actions: Vec<&str> = actions().collect();
         assert_eq!(actions.iter().collect::<HashSet<_>>().len(), actions.len(), "{actions:?}");
         for action in actions {
             let (entity, verb) = action.split_once('.').expect("ENTITY.ACTION");

@@ -30,7 +30,7 @@ pub struct Pools {
 pub struct Pool {
     /// The pool's name.
     #[schema(example = "celery")]
-    name: String,
+    pub(super) name: String,
     /// The queues it serves, in order.
     queues: Vec<String>,
     /// The share of each in the tasks that are started while all have some; null where the order is strict.
@@ -59,7 +59,7 @@ pub struct Pool {
     /// Attempts after which one of its children is replaced.
     max_tasks_per_child: u64,
     /// Resident memory in KB (1024 bytes) above which one of its children is replaced; at twice this it is killed.
-    max_memory_per_child_kb: u64,
+    pub(super) max_memory_per_child_kb: u64,
     /// Executors that went since the node was started, by reason: `max_tasks`, `max_memory`, `memory_wall`,
     /// `scaled_down`, `crashed`.
     restarts: BTreeMap<&'static str, u64>,

@@ -159,7 +159,8 @@ pub(super) async fn get(state: Data<ApiState>, id: Path<String>) -> Result<Json<
     Ok(Json(find(&state, &id).await?.into()))
 }
 
-/// Replace a schedule: what is absent gets its default, and the next occurrence is worked out anew.
+/// Replace a schedule. What is absent gets its default, but a paused schedule stays paused unless `status` says otherwise. An
+/// active one gets its next occurrence anew, also with the same rule.
 #[utoipa::path(
     put, path = "/api/v1/schedules/{id}", tag = "schedules", params(("id" = Uuid, Path)),
     request_body(content = ref("#/components/schemas/NewSchedule")),

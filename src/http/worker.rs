@@ -141,6 +141,11 @@ impl Workers {
         self.pools.iter().map(Pool::slots).sum()
     }
 
+    /// The resident memory in KB above which an executor of a pool is replaced.
+    pub(super) fn memory_ceiling_kb(&self, pool: &str) -> Option<u64> {
+        self.pools.iter().find(|other| other.name == pool).map(|pool| pool.max_memory_per_child_kb)
+    }
+
     /// Executors that take attempts.
     pub(super) fn ready(&self) -> usize {
         self.items.iter().filter(|executor| executor.state == "ready").count()

@@ -46,7 +46,7 @@ pub(super) async fn patch(
     let patch: WorkflowPatch = body.json()?;
     let id = resolve(&state, &id).await?;
     request.extensions_mut().insert(Changed(id.to_string()));
-    let former = state.store.workflow(id).await?.ok_or(NOT_FOUND)?;
+    let former = state.store.workflow_settings(id).await?.ok_or(NOT_FOUND)?;
     let draft = WorkflowDraft {
         unknown_policy: match patch.unknown_policy {
             None => former.unknown_policy,

@@ -58,3 +58,28 @@ async fn redis(config: &Config) -> Result<(Option<u64>, String), String> {
     let figures = mailbox.figures().await.map_err(|error| error.to_string())?;
     Ok((figures.max_bytes, figures.policy))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Flags, LoadOptions, PROFILES};
+
+    #[test]
+    fn the_pages_tell_the_connections_that_tune_tells() {
+        let page = include_str!("../../docs/OPERATIONS.md");
+        let fragment = include_str!("../../config/postgresql.conf").replace("\n# ", " ");
+        for profile in PROFILES {
+            let flags = Flags { profile: Some(profile.name.to_owned()), ..Flags::default() };
+            let config = Config::load(&LoadOptions { flags, ..LoadOptions::default() }).expect("sound");
+            let size = installation(&config, 1);
+            let connections = size.by_this_program().node;
+            // Beside the pool of commands, each pool takes over a connection of its own, and events are heard over one.
+            let to_redis = options::mailbox(&config).pool_size as usize + config.pools.len() + 1;
+            let slots = size.workers * size.threads;
+            let row = format!("| {} | {} | {slots} | {connections} | {to_redis} |", profile.name, size.all_workers);
+            assert!(page.contains(&row), "docs/OPERATIONS.md: {row}");
+            let told = format!("{} {connections}", profile.name);
+            assert!(fragment.contains(&told), "config/postgresql.conf: {told}");
+        }
+    }
+}

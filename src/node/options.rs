@@ -20,7 +20,6 @@ use crate::config::{Config, PoolConfig, Role};
 use crate::dispatch::DispatchOptions;
 use crate::dispatch::backlog::BacklogLimits;
 use crate::dispatch::events::EventOptions;
-use crate::domain::circuit::CircuitOptions;
 use crate::domain::input::Input;
 use crate::domain::restart::RestartOptions;
 use crate::domain::retry::RetryOptions;
@@ -107,7 +106,7 @@ pub(super) fn dispatch(config: &Config) -> DispatchOptions {
             waiting_bytes: WAITING_BYTES,
         },
         max_batch: MAX_BATCH,
-        circuit: CircuitOptions::default(),
+        circuit: config.circuit,
         retry: RetryOptions {
             backoff_max: worker.retry_backoff_max,
             jitter: worker.retry_jitter,

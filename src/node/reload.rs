@@ -1,4 +1,5 @@
-//! Taking over what may change while the node runs: the pools, and what `[worker]` says of them.
+//! Taking over what may change while the node runs: the pools, what `[worker]` says of them, and when sources are left
+//! alone.
 
 use super::{Node, options};
 use crate::actors::post::tell;
@@ -6,7 +7,7 @@ use crate::actors::supervisor::Reshape;
 use crate::config::Config;
 
 /// Keys that a reload takes over, or whose consequences are keys of their own.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 16] = [
     "profile",
     "worker.workers",
     "worker.threads",
@@ -19,11 +20,15 @@ const LIVE: [&str; 12] = [
     "worker.restart_window_s",
     "worker.restart_backoff_ms",
     "worker.restart_backoff_max_s",
+    "sources.circuit_max_failures",
+    "sources.circuit_wait_s",
+    "sources.circuit_max_wait_s",
+    "sources.circuit_max_retry_after_s",
 ];
 
 impl Node {
-    /// Takes over what `now` says of the pools; `started` is what the node was started with. Whatever else is different
-    /// is named in the log: it needs a restart.
+    /// Takes over what `now` says of the pools and of circuits; `started` is what the node was started with. Whatever
+    /// else is different is named in the log: it needs a restart.
     pub fn reload(&self, started: &Config, now: &Config) {
         // In the order of the configuration; none where this node runs nothing.
         for (part, pool) in self.supervisors.iter().zip(&started.pools) {
@@ -31,6 +36,7 @@ impl Node {
                 tell(&part.address, Reshape(options::shape(now, pool)));
             }
         }
+        self.dispatch.set_circuit(now.circuit);
         let rest = needs_restart(started, now);
         if rest.is_empty() {
             log::info!("the configuration is reloaded");
@@ -64,7 +70,12 @@ mod tests {
     #[test]
     fn what_pools_take_over_needs_no_restart_and_the_rest_is_named_without_its_value() {
         let started = config(&[]);
-        let live = config(&[("worker.workers", "7"), ("worker.time_limit_s", "1000"), ("profile", "small")]);
+        let live = config(&[
+            ("worker.workers", "7"),
+            ("worker.time_limit_s", "1000"),
+            ("profile", "small"),
+            ("sources.circuit_wait_s", "9"),
+        ]);
         assert_eq!(needs_restart(&started, &live), [""; 0]);
         let other =
             config(&[("worker.threads", "3"), ("database.url", "postgresql://u:hunter2@h/d"), ("log.level", "warn")]);

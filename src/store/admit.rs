@@ -5,6 +5,7 @@
 //! counts is what there is, whatever other nodes do; after a crash the rows are as they were before it or after.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::{ToSql, Type};
@@ -33,8 +34,8 @@ pub struct Admitted {
     pub parked: Vec<(QueueName, TaskId)>,
     /// Tasks that waited and may try now: for the mailboxes.
     pub called: Vec<PendingTask>,
-    /// When time alone will have made room for others.
-    pub again_at: Option<DateTime<Utc>>,
+    /// In how long time alone will have made room for others, by PostgreSQL's clock.
+    pub again_in: Option<Duration>,
 }
 
 /// What is asked for.
@@ -176,7 +177,8 @@ async fn pass(
     transaction.commit().await?;
     admitted.called = called.iter().filter(|task| done.contains(&task.id.0)).map(Waiting::pending).collect();
     admitted.parked = waiting.into_iter().map(|task| (task.queue, task.id)).collect();
-    admitted.again_at = gates.values().filter_map(|gate| gate.opens_at(now)).min();
+    let opens_at = gates.values().filter_map(|gate| gate.opens_at(now)).min();
+    admitted.again_in = opens_at.and_then(|time| (time - now).to_std().ok());
     Ok(admitted)
 }
 

@@ -1,10 +1,10 @@
 //! Storing how attempts ended.
 
 use std::collections::HashSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::claim::Attempt;
 use super::notice::tell_failed;
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// The statement failed; it may be repeated, also when only its answer was lost.
-    pub async fn store_ends(&self, ends: std::sync::Arc<Vec<AttemptEnd>>) -> Result<HashSet<TaskId>, Error> {
+    pub async fn store_ends(&self, ends: Arc<Vec<AttemptEnd>>) -> Result<HashSet<TaskId>, Error> {
         self.run(|connection| async move {
             let ends = ends.as_slice();
             let ids: Vec<_> = ends.iter().map(|end| end.attempt.task.0).collect();
@@ -146,6 +146,32 @@ impl Store {
                     ],
                 )
                 .await?;
+            Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
+        })
+        .await
+    }
+
+    /// Which of these ends are stored, the very same and no other's.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn stored_ends(&self, ends: Arc<Vec<AttemptEnd>>) -> Result<HashSet<TaskId>, Error> {
+        self.run(|connection| async move {
+            let sql = "SELECT a.task_id
+                FROM unnest($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[]) AS e (id, attempt, node_id, finished_at)
+                JOIN task_attempts a ON a.task_id = e.id AND a.attempt = e.attempt AND a.node_id = e.node_id
+                    AND a.finished_at = e.finished_at";
+            let ids: Vec<_> = ends.iter().map(|end| end.attempt.task.0).collect();
+            let attempts: Vec<_> = ends.iter().map(|end| end.attempt.number).collect();
+            let nodes: Vec<_> = ends.iter().map(|end| end.node.0).collect();
+            let finished: Vec<_> = ends.iter().map(|end| end.finished_at).collect();
+            let params: [(&(dyn ToSql + Sync), Type); 4] = [
+                (&ids, Type::UUID_ARRAY),
+                (&attempts, Type::INT4_ARRAY),
+                (&nodes, Type::UUID_ARRAY),
+                (&finished, Type::TIMESTAMPTZ_ARRAY),
+            ];
+            let rows = connection.query_typed(sql, &params).await?;
             Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
         })
         .await

@@ -2,7 +2,8 @@
 
 use tokio_postgres::types::Type;
 
-use super::{Error, Store, gate, pool};
+use super::gate::{self, GateRecord};
+use super::{Error, Store, pool};
 use crate::domain::ids::WorkflowId;
 use crate::domain::limit::Limits;
 use crate::domain::workflow::UnknownPolicy;
@@ -17,6 +18,21 @@ pub struct WorkflowDraft {
 }
 
 impl Store {
+    /// What is set of a workflow. None where there is no such workflow.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn workflow_settings(&self, id: WorkflowId) -> Result<Option<WorkflowDraft>, Error> {
+        self.run(move |connection| async move {
+            let gate = gate::column("w.id");
+            let sql = format!("SELECT w.unknown_policy, {gate} FROM workflows w WHERE w.id = $1");
+            let Some(row) = connection.query_typed_opt(&sql, &[(&id.0, Type::UUID)]).await? else { return Ok(None) };
+            let unknown_policy = row.try_get::<_, Option<&str>>(0)?.map(UnknownPolicy::from_stored);
+            Ok(Some(WorkflowDraft { unknown_policy, limits: GateRecord::from_column(&row)?.limits }))
+        })
+        .await
+    }
+
     /// Sets what can be set of a workflow. False where there is no such workflow.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod freeze;
 mod frozen;
 mod measure;
 mod stop;
+mod unheard;
 mod watchdog;
 
 use crate::harness::proxy::Proxy;

@@ -207,5 +207,25 @@ impl State {
 }
 
 #[cfg(test)]
+impl Answers {
+    /// Of a service that is not there.
+    pub(super) fn none() -> Self {
+        fn no<T>() -> Result<T, Error> {
+            Err(Error::Unavailable("no Spark service answers at http://h".to_owned()))
+        }
+        Self {
+            health: no(),
+            workers: no(),
+            queues: no(),
+            running: no(),
+            sources: no(),
+            checks: no(),
+            statistics: no(),
+            names: None,
+        }
+    }
+}
+
+#[cfg(test)]
 #[path = "state_tests.rs"]
 mod tests;

@@ -19,22 +19,6 @@ fn well() -> Answers {
     }
 }
 
-fn away() -> Answers {
-    fn no<T>() -> Result<T, Error> {
-        Err(Error::Unavailable("nothing answers".to_owned()))
-    }
-    Answers {
-        health: no(),
-        workers: no(),
-        queues: no(),
-        running: no(),
-        sources: no(),
-        checks: no(),
-        statistics: no(),
-        names: None,
-    }
-}
-
 fn press(state: &mut State, action: Action) -> Next {
     state.apply(action, 100, 10)
 }
@@ -45,11 +29,11 @@ fn a_service_that_goes_away_leaves_what_it_said_and_comes_back() {
     let queue = Queue { name: "celery".to_owned(), ..Queue::default() };
     state.take(Answers { queues: Ok(Page { items: vec![queue], total: 1 }), ..well() }, at(1));
     assert!(state.has_seen_anything() && state.away_since.is_none());
-    state.take(away(), at(3));
-    state.take(away(), at(5));
+    state.take(Answers::none(), at(3));
+    state.take(Answers::none(), at(5));
     assert_eq!((state.away_since, state.queues.at), (Some(at(3)), Some(at(1))));
     assert_eq!(state.queues.value.items[0].name, "celery");
-    assert_eq!(state.queues.trouble.as_deref(), Some("nothing answers"));
+    assert_eq!(state.queues.trouble.as_deref(), Some("no Spark service answers at http://h"));
     state.take(well(), at(7));
     assert_eq!((state.away_since, state.queues.at, &state.queues.trouble), (None, Some(at(7)), &None));
 }

@@ -52,22 +52,6 @@ fn seen() -> State {
     state
 }
 
-fn nothing() -> Answers {
-    fn no<T>() -> Result<T, Error> {
-        Err(Error::Unavailable("no Spark service answers at http://h".to_owned()))
-    }
-    Answers {
-        health: no(),
-        workers: no(),
-        queues: no(),
-        running: no(),
-        sources: no(),
-        checks: no(),
-        statistics: no(),
-        names: None,
-    }
-}
-
 fn look(has_color: bool) -> Look {
     Look {
         theme: Theme::new(has_color),
@@ -124,7 +108,7 @@ fn a_tall_terminal_shows_all_panels() {
 #[test]
 fn a_service_that_is_away_is_told_and_what_was_known_stays() {
     let mut state = seen();
-    state.take(nothing(), start() + TimeDelta::seconds(2));
+    state.take(Answers::none(), start() + TimeDelta::seconds(2));
     let mut look = look(true);
     look.now = start() + TimeDelta::seconds(14);
     let buffer = drawn_as(&state, 120, 24, &look);
@@ -162,7 +146,7 @@ fn any_size_is_drawn_and_a_small_one_says_what_matters() {
 #[test]
 fn without_colours_there_are_none() {
     let mut state = seen();
-    state.take(nothing(), start());
+    state.take(Answers::none(), start());
     let colours = |has_color| {
         let buffer = drawn_as(&state, 100, 45, &look(has_color));
         buffer.content().iter().filter(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset).count()

@@ -4,16 +4,20 @@
 //! that `app.js` sends to the REST API of this address: so a change by a page takes the one way there is, with its
 //! checks, its scopes and its row in the audit trail, and a refusal comes back with the name of the field.
 
+mod asked;
 mod asset;
+mod audit;
 mod calendar;
 mod chart;
 mod element;
 mod gate;
+mod limit;
 mod login;
 mod overview;
 mod schedule_form;
 mod schedule_list;
 mod source;
+mod source_form;
 mod task_list;
 mod task_page;
 mod view;
@@ -59,6 +63,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
                 .service(resource("/sources", "GET").route(get().to(source::list)))
                 .service(resource("/sources/{id}", "GET").route(get().to(source::page)))
                 .service(resource("/sources/{id}/flows", "GET").route(get().to(source::flows)))
+                .service(resource("/audit", "GET").route(get().to(audit::page)))
                 .default_service(web::to(gate::no_such_page))
                 .wrap(from_fn(gate::require_session))
                 .wrap(from_fn(gate::dress)),

@@ -12,7 +12,7 @@ use super::super::state::ApiState;
 use super::super::stats::{self, Statistics, StatisticsPoint};
 use super::super::worker::{self, Workers};
 use super::chart::{Bar, Chart};
-use super::element::{empty, pill, source_state, span, when};
+use super::element::{Action, empty, pill, source_state, span, when};
 use super::task_list;
 use super::view::{Section, View};
 use crate::domain::statistics::Window;
@@ -25,8 +25,6 @@ use crate::store::task_filter::TaskFilter;
 const FAILURES_SHOWN: usize = 5;
 const UPCOMING_SHOWN: i64 = 6;
 const SOURCES_SHOWN: i64 = 20;
-/// A bar that has no ceiling of its own is as long as this many kB.
-const MEMORY_SCALE_KB: u64 = 200_000;
 
 /// The page.
 pub(super) async fn page(state: Data<ApiState>, request: HttpRequest, view: View) -> Result<HttpResponse, Error> {
@@ -47,7 +45,7 @@ pub(super) async fn page(state: Data<ApiState>, request: HttpRequest, view: View
             (tiles(&queues, &workers))
             (charts(window, &statistics))
             div.columns {
-                (queue_card(&queues))
+                (queue_card(&view, &queues))
                 (executor_card(&workers))
                 (upcoming_card(&view, &upcoming))
                 (source_card(&sources))
@@ -102,8 +100,8 @@ fn charts(window: Window, statistics: &Statistics) -> Markup {
                 }
             }
             div.charts {
-                (chart("Throughput", format!("{} tasks completed, {} cancelled", totals.tasks.completed, totals.tasks.cancelled), "tasks", &ended))
-                (chart("Failures", format!("{} tasks failed", totals.tasks.failed), "tasks", &failed))
+                (chart("Throughput", format!("{} completed, {} cancelled", totals.tasks.completed, totals.tasks.cancelled), "tasks", &ended))
+                (chart("Failures", format!("{} failed", totals.tasks.failed), "tasks", &failed))
                 (chart("Wait before the start", match totals.wait_s.p95 {
                     Some(wait) => format!("95 % waited less than {}", seconds(wait)),
                     None => "nothing started".to_owned(),
@@ -117,22 +115,27 @@ fn seconds(age: f64) -> String {
     span(TimeDelta::milliseconds((age * 1000.0) as i64))
 }
 
-fn queue_card(queues: &[Queue]) -> Markup {
+fn queue_card(view: &View, queues: &[Queue]) -> Markup {
+    let may_pause = view.may("POST", "/api/v1/queues/{queue}/pause");
     html! {
         section.card { h2 { "Queues" }
             @if queues.is_empty() { p.muted { "No queue is served on this node, and nothing waits." } } @else {
                 table.cards {
-                    thead { tr { th { "Queue" } th.number { "Waiting" } th.number { "Running" } th.number { "A minute" } th { "Oldest" } } }
+                    thead { tr { th { "Queue" } th.number { "Waiting" } th.number { "Running" } th.number { "A minute" } th { "Oldest" }
+                        @if may_pause { th { span.hidden { "Actions" } } } } }
                     tbody { @for queue in queues { tr {
                         td data-label="Queue" {
                             a href={ "/dashboard/tasks?queue=" (queue.name) } { (queue.name) }
-                            @if queue.paused { " " span.pill.warn { "paused" } }
+                            @if let Some(since) = queue.paused_at {
+                                " " span.pill.warn { "paused" } " " small.muted { (when(view.now, since)) }
+                            }
                         }
                         td.number data-label="Waiting" { (queue.depth) @if queue.delayed > 0 { " " small.muted { "+" (queue.delayed) " later" } }
                             @if queue.limited > 0 { " " small.muted { "(" (queue.limited) " held by limits)" } } }
                         td.number data-label="Running" { (queue.running) }
                         td.number data-label="A minute" { (queue.rate_per_min) }
                         td data-label="Oldest" { (queue.oldest_age_s.map_or_else(|| "–".to_owned(), seconds)) }
+                        @if may_pause { td.actions { (pause_or_resume(view, queue)) } }
                     } } }
                 }
             }
@@ -140,8 +143,16 @@ fn queue_card(queues: &[Queue]) -> Markup {
     }
 }
 
+fn pause_or_resume(view: &View, queue: &Queue) -> Markup {
+    if queue.paused {
+        return Action::new("POST", "/api/v1/queues/{queue}/resume", &queue.name, "Resume").button(view);
+    }
+    Action::new("POST", "/api/v1/queues/{queue}/pause", &queue.name, "Pause")
+        .confirm("Start nothing from this queue, on any node, until it is resumed? What runs goes on.")
+        .button(view)
+}
+
 fn executor_card(workers: &Workers) -> Markup {
-    let largest = workers.items.iter().filter_map(|executor| executor.rss_kb).max().unwrap_or(0).max(MEMORY_SCALE_KB);
     html! {
         section.card { h2 { "Executors" }
             @if workers.items.is_empty() { p.muted { "This node runs no tasks; it has not the role worker." } } @else {
@@ -153,11 +164,8 @@ fn executor_card(workers: &Workers) -> Markup {
                         td.number data-label="Active" { (executor.active_attempts) }
                         td.number data-label="Done" { (executor.tasks_done) }
                         td data-label="Memory" {
-                            @match executor.rss_kb {
-                                Some(kb) => {
-                                    meter min="0" max=(largest) value=(kb) title={ (kb / 1024) " MB" } { (kb / 1024) " MB" }
-                                    " " small.muted { (kb / 1024) " MB" }
-                                },
+                            @match executor.rss_kb.zip(workers.memory_ceiling_kb(&executor.pool)) {
+                                Some((kb, ceiling)) => (memory(kb, ceiling)),
                                 None => "–",
                             }
                         }
@@ -165,6 +173,15 @@ fn executor_card(workers: &Workers) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// A child's memory, by the ceiling above which it is replaced.
+fn memory(kb: u64, ceiling_kb: u64) -> Markup {
+    let said = format!("{} of {} MB", kb / 1024, ceiling_kb / 1024);
+    html! {
+        meter min="0" max=(ceiling_kb) high=(ceiling_kb / 10 * 9) optimum="0" value=(kb) title="of what it may use before it is replaced" { (said) }
+        " " small.muted { (said) }
     }
 }
 

@@ -9,10 +9,11 @@ use super::super::error::Error;
 use super::super::remote::list_one;
 use super::super::source::find;
 use super::super::state::ApiState;
-use super::element::{Action, choice, data, field, pill, source_state, when_known};
+use super::element::{Action, data, pill, source_state, when, when_known};
 use super::view::{Section, View};
-use crate::domain::circuit::CircuitState;
-use crate::domain::source::SourceKind;
+use super::{limit, source_form};
+use crate::domain::circuit::{Circuit, CircuitState};
+use crate::domain::source::Trust;
 use crate::store::source::{SourceFilter, SourceRecord};
 
 const SOURCES_SHOWN: i64 = 200;
@@ -30,7 +31,12 @@ pub(super) async fn list(state: Data<ApiState>, view: View) -> Result<HttpRespon
             table.cards {
                 thead { tr { th { "State" } th { "Name" } th { "Kind" } th { "Address" } th { "Changed" } } }
                 tbody { @for source in &sources { tr {
-                    td data-label="State" { (source_state(source)) }
+                    td data-label="State" {
+                        (source_state(source))
+                        @if let (CircuitState::Open, Some(until)) = (source.gate.circuit.state, source.gate.circuit.until) {
+                            " " small.muted { "next try " (when(view.now, until)) }
+                        }
+                    }
                     td data-label="Name" { a href={ "/dashboard/sources/" (source.id) } { (name(source)) } }
                     td data-label="Kind" { (source.kind) @if let Some(adapter) = &source.adapter { " " small.muted { (adapter) } } }
                     td.mono data-label="Address" { (source.url) }
@@ -39,7 +45,7 @@ pub(super) async fn list(state: Data<ApiState>, view: View) -> Result<HttpRespon
             }
             @if total > SOURCES_SHOWN { p.muted { "The newest " (SOURCES_SHOWN) " of " (total) "." } }
         }
-        @if view.may("POST", "/api/v1/sources") { (form(&state)) }
+        @if view.may("POST", "/api/v1/sources") { section { h2 { "Add a source" } (source_form::add(&state)) } }
     };
     Ok(view.page(Section::Sources, "Sources", body))
 }
@@ -48,26 +54,66 @@ fn name(source: &SourceRecord) -> &str {
     source.name.as_deref().unwrap_or(&source.url)
 }
 
-fn form(state: &ApiState) -> Markup {
-    let kinds = SourceKind::ALL.map(|kind| (kind.as_str(), kind.as_str()));
-    let adapters = state.options.adapters.iter().map(|adapter| (adapter.name.as_str(), adapter.name.as_str()));
+fn summary(view: &View, source: &SourceRecord) -> Markup {
+    let id = source.id.to_string();
+    // The whole page is shown anew: its flows, too, may be others now.
+    let act = |method, path, label| Action::new(method, path, &id, label).then("/dashboard/sources/{id}");
+    let patch = |label, body| act("PATCH", "/api/v1/sources/{id}", label).body(body).button(view);
     html! {
-        section { h2 { "Add a source" }
-            form.card data-method="POST" data-path="/api/v1/sources" data-then="/dashboard/sources/{id}" {
-                div.row {
-                    (field("source_type", "Kind", "", choice("source_type", "langflow", kinds)))
-                    (field("adapter", "Adapter", "for the kind http only",
-                        choice("adapter", "", [("", "none")].into_iter().chain(adapters))))
-                    (field("name", "Name", "made from the host where there is none",
-                        html! { input name="name" maxlength="255"; }))
+        section.card {
+            div.row.between {
+                p.status { (source_state(source)) " " span.mono { (source.url) } }
+                div.actions {
+                    (patch("Check", json!({"url": source.url})))
+                    @if source.gate.circuit.state != CircuitState::Closed {
+                        (act("POST", "/api/v1/sources/{id}/resume", "Call it again").button(view))
+                    }
+                    @if source.is_active() { (patch("Deactivate", json!({"status": "inactive"}))) }
+                    @else { (patch("Activate", json!({"status": "active"}))) }
+                    (Action::new("DELETE", "/api/v1/sources/{id}", &id, "Delete")
+                        .confirm("Delete this source with all its workflows, schedules and tasks?")
+                        .then("/dashboard/sources").button(view))
                 }
-                (field("url", "Address", "", html! {
-                    input.mono type="url" name="url" required placeholder="http://localhost:7860" spellcheck="false"; }))
-                (field("api_key", "Its API key", "stored encrypted, never shown again", html! {
-                    input type="password" name="api_key" autocomplete="off"; }))
-                p.error role="alert" data-rest {}
-                button.primary type="submit" { "Check and add" }
             }
+            (left_alone(view, &source.gate.circuit))
+            dl.facts {
+                div { dt { "Kind" } dd { (source.kind) @if let Some(adapter) = &source.adapter { " · " (adapter) } } }
+                div { dt { "Added" } dd { (when_known(view.now, source.created_at)) } }
+                div { dt { "Changed" } dd { (when_known(view.now, source.updated_at)) } }
+                div { dt { (limit::POLICY_LABEL) } dd { (source.unknown_policy.as_str()) } }
+                (limit::facts(source.gate.limits))
+                @if source.url.starts_with("https:") { div { dt { "Certificate" } dd { (certificate(source)) } } }
+            }
+            @if let Some(version) = &source.version_info { details { summary { "What it says of itself" } (data(version)) } }
+        }
+    }
+}
+
+/// Why a source is left alone, and until when.
+fn left_alone(view: &View, circuit: &Circuit) -> Markup {
+    html! {
+        @match circuit.state {
+            CircuitState::Closed => {},
+            CircuitState::Open => p.note.warn {
+                "It is left alone, and its tasks wait"
+                @if let Some(reason) = &circuit.reason { ": " (reason) }
+                @if let Some(until) = circuit.until { ". The next try is due " (when(view.now, until)) "." }
+            },
+            CircuitState::HalfOpen => p.note.warn {
+                "One attempt finds out whether it is back; its other tasks wait"
+                @if let Some(reason) = &circuit.reason { ". Before: " (reason) }
+            },
+        }
+    }
+}
+
+/// What its server's certificate is checked by.
+fn certificate(source: &SourceRecord) -> Markup {
+    html! {
+        @match Trust::of(source.tls_verify, source.tls_ca.as_deref()) {
+            Trust::Machine => "checked",
+            Trust::Only(_) => "checked by its own authorities alone",
+            Trust::Unchecked => span.pill.warn { "not checked" },
         }
     }
 }
@@ -75,48 +121,23 @@ fn form(state: &ApiState) -> Markup {
 /// `GET /dashboard/sources/{id}`.
 pub(super) async fn page(state: Data<ApiState>, id: Path<String>, view: View) -> Result<HttpResponse, Error> {
     let source = find(&state, &id).await?;
-    let id = source.id.to_string();
     let workflows = state.store.workflow_briefs(Some(source.id), WORKFLOWS_SHOWN).await?;
-    let patch = |label, body| Action::new("PATCH", "/api/v1/sources/{id}", &id, label).body(body).button(&view);
     let body = html! {
-        section.card {
-            div.row.between {
-                p.status { (source_state(&source)) " " span.mono { (source.url) } }
-                div.actions {
-                    (patch("Check", json!({"url": source.url})))
-                    @if source.gate.circuit.state != CircuitState::Closed {
-                        (Action::new("POST", "/api/v1/sources/{id}/resume", &id, "Call it again").button(&view))
-                    }
-                    @if source.is_active() { (patch("Deactivate", json!({"status": "inactive"}))) }
-                    @else { (patch("Activate", json!({"status": "active"}))) }
-                    (Action::new("DELETE", "/api/v1/sources/{id}", &id, "Delete")
-                        .confirm("Delete this source with all its workflows, schedules and tasks?")
-                        .then("/dashboard/sources").button(&view))
-                }
+        div #source data-live {
+            (summary(&view, &source))
+            section.card { h2 { "Synced workflows" }
+                @if workflows.is_empty() { p.muted { "None yet: sync one of its flows below." } }
+                ul.lines { @for workflow in &workflows { li {
+                    a href={ "/dashboard/workflows/" (workflow.id) } { (workflow.name) } " "
+                    @if let Some(latest) = &workflow.latest { (pill(latest)) }
+                } } }
             }
-            dl.facts {
-                div { dt { "Kind" } dd { (source.kind) @if let Some(adapter) = &source.adapter { " · " (adapter) } } }
-                div { dt { "Added" } dd { (when_known(view.now, source.created_at)) } }
-                div { dt { "Changed" } dd { (when_known(view.now, source.updated_at)) } }
-                div { dt { "If unknown whether it ran" } dd { (source.unknown_policy.as_str()) } }
-            }
-            @if let Some(reason) = source.gate.circuit.reason.as_deref().filter(|_| source.gate.circuit.state != CircuitState::Closed) {
-                p.note.warn {
-                    "It is left alone for now: " (reason)
-                    @if let Some(until) = source.gate.circuit.until { ". Tried again " (when_known(view.now, Some(until))) }
-                }
-            }
-            @if let Some(version) = &source.version_info { details { summary { "What it says of itself" } (data(version)) } }
-        }
-        section.card { h2 { "Synced workflows" }
-            @if workflows.is_empty() { p.muted { "None yet: sync one of its flows below." } }
-            ul.lines { @for workflow in &workflows { li {
-                a href={ "/dashboard/workflows/" (workflow.id) } { (workflow.name) } " "
-                @if let Some(latest) = &workflow.latest { (pill(latest)) }
-            } } }
         }
         section.card { h2 { "Its flows now" }
             div data-load={ "/dashboard/sources/" (source.id) "/flows" } { p.muted { "Asking the source…" } }
+        }
+        @if view.may("PATCH", "/api/v1/sources/{id}") {
+            section { h2 { "Change it" } (source_form::change(&source, &state)) }
         }
     };
     Ok(view.page(Section::Sources, name(&source), body))

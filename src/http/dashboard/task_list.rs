@@ -9,6 +9,7 @@ use super::super::page::write_cursor;
 use super::super::query::Query;
 use super::super::state::ApiState;
 use super::super::task::{read_filter, read_start};
+use super::asked::{Asked, refusals};
 use super::element::{choice, empty, pill, short, span, when};
 use super::view::{Section, View};
 use crate::domain::ids::TaskId;
@@ -23,31 +24,9 @@ const WORKFLOWS_OFFERED: i64 = 500;
 const NARROWING: [&str; 8] =
     ["q", "status", "workflow_id", "schedule_id", "source_id", "queue", "created_after", "created_before"];
 
-/// What was asked for, to be shown in the form again.
-struct Asked(Vec<(&'static str, String)>);
-
-impl Asked {
-    fn of(request: &HttpRequest) -> Self {
-        let mut query = Query::of(request);
-        Self(NARROWING.into_iter().filter_map(|name| Some((name, query.text(name)?))).collect())
-    }
-
-    fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value)
-    }
-
-    /// The address of the page that begins elsewhere.
-    fn href(&self, cursor: Option<&str>) -> String {
-        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
-        pairs.extend_pairs(&self.0);
-        pairs.extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
-        format!("/dashboard/tasks?{}", pairs.finish())
-    }
-}
-
 /// The page.
 pub(super) async fn page(state: Data<ApiState>, request: HttpRequest, view: View) -> Result<HttpResponse, Error> {
-    let asked = Asked::of(&request);
+    let asked = Asked::of(&request, "/dashboard/tasks", &NARROWING);
     if let Ok(id) = asked.get("q").trim().parse::<TaskId>()
         && state.store.task(id).await?.is_some()
     {
@@ -82,7 +61,7 @@ fn filter_form(asked: &Asked, workflows: &[WorkflowBrief], problems: &[Problem])
             label { span { "Status" } (choice("status", asked.get("status"), [("", "any")].into_iter().chain(statuses))) }
             label { span { "Workflow" }
                 (choice("workflow_id", asked.get("workflow_id"), [("", "any")].into_iter().chain(named))) }
-            details open[!["queue", "created_after", "created_before"].iter().all(|name| asked.get(name).is_empty())] {
+            details open[asked.has_any(&["queue", "created_after", "created_before"])] {
                 summary { "More" }
                 div.row {
                     label { span { "Queue" } input name="queue" value=(asked.get("queue")); }
@@ -92,21 +71,17 @@ fn filter_form(asked: &Asked, workflows: &[WorkflowBrief], problems: &[Problem])
                         input type="datetime-local" name="created_before" value=(asked.get("created_before")); }
                 }
             }
-            @for name in ["schedule_id", "source_id"] {
-                @if !asked.get(name).is_empty() { input type="hidden" name=(name) value=(asked.get(name)); }
-            }
+            (asked.kept(&["schedule_id", "source_id"]))
             button type="submit" { "Search" }
-            @if !asked.0.is_empty() { a href="/dashboard/tasks" { "Clear" } }
+            @if !asked.is_empty() { a href="/dashboard/tasks" { "Clear" } }
         }
-        @if !problems.is_empty() {
-            ul.note.bad role="alert" { @for problem in problems { li { (problem.msg) } } }
-        }
+        (refusals(problems))
     }
 }
 
 fn list(view: &View, asked: &Asked, tasks: &TaskBriefs, is_later_page: bool) -> Markup {
     if tasks.items.is_empty() && tasks.next.is_none() {
-        return match (asked.0.is_empty(), is_later_page) {
+        return match (asked.is_empty(), is_later_page) {
             (true, false) => empty("No task was asked for yet.", Some(("/dashboard/workflows", "Run a workflow"))),
             _ => empty("No task fits.", Some(("/dashboard/tasks", "Show all"))),
         };
@@ -187,9 +162,9 @@ fn bulk(view: &View, asked: &Asked) -> Markup {
                 legend.hidden { "Change many tasks" }
                 label { "With " select name="which" {
                     option value="picked" { "the selected tasks" }
-                    @if !asked.0.is_empty() { option value="filter" { "every task that fits the search" } }
+                    @if !asked.is_empty() { option value="filter" { "every task that fits the search" } }
                 } }
-                @for (name, value) in &asked.0 { input type="hidden" data-narrows=(name) value=(value); }
+                @for (name, value) in asked.values() { input type="hidden" data-narrows=(name) value=(value); }
                 @for (path, label, confirm) in BULK {
                     @if view.may("POST", path) {
                         button type="submit" data-path=(path) data-confirm=(confirm) .danger[label == "Delete"] { (label) }

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::super::auth::Caller;
 use super::super::error::Error;
-use super::super::session;
+use super::super::{policy, session};
 use super::asset::{ICON, SCRIPT, STYLE};
 use crate::domain::clock;
 
@@ -25,6 +25,7 @@ pub(super) enum Section {
     Schedules,
     Workflows,
     Sources,
+    Audit,
 }
 
 /// What stands in the navigation: the section, its address, its name, its mark, and the key that follows `g`.
@@ -52,6 +53,7 @@ const SECTIONS: &[(Section, &str, &str, &str, &str)] = &[
         "w",
     ),
     (Section::Sources, "/dashboard/sources", "Sources", "M4 4h16v7H4zm0 9h16v7H4zm3-6v2h2V7zm0 9v2h2v-2z", "c"),
+    (Section::Audit, "/dashboard/audit", "Audit", "M6 3h9l4 4v14H6zm2 2v14h9V8h-3V5zm1 5h7v2H9zm0 4h7v2H9z", "a"),
 ];
 
 /// Who looks, when, and how they like it.
@@ -76,6 +78,17 @@ impl View {
     /// Whether whoever looks may carry out an operation of the API; what they may not is not offered.
     pub(super) fn may(&self, method: &str, path: &str) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.may(method, path))
+    }
+
+    /// Refuses whoever may not carry out an operation of the API; what it would show is not shown here either.
+    pub(super) fn require(&self, method: &str, path: &str) -> Result<(), Error> {
+        let caller = self.caller.as_ref().ok_or(Error::KeyMissing)?;
+        caller.require(policy::find(method, path).ok_or(Error::NotFound("Page"))?)
+    }
+
+    /// Whether a section is offered: all but one are open to everybody who may look.
+    fn offers(&self, section: Section) -> bool {
+        section != Section::Audit || self.may("GET", "/api/v1/audit")
     }
 
     /// A page that was found.
@@ -129,7 +142,7 @@ impl View {
             nav.side aria-label="Sections" {
                 a.brand href="/dashboard" { (mark("M13 2 5 14h6l-1 8 9-13h-6z")) span { "Spark" } }
                 ul {
-                    @for (section, href, name, path, key) in SECTIONS {
+                    @for (section, href, name, path, key) in SECTIONS.iter().filter(|(section, ..)| self.offers(*section)) {
                         li {
                             a href=(href) data-go=(key) aria-current=[(*section == here).then_some("page")] {
                                 (mark(path)) span { (name) }
@@ -178,7 +191,7 @@ fn help(view: &View) -> Markup {
         dialog #help aria-labelledby="help-title" {
             h2 #help-title { "Keyboard" }
             dl.keys {
-                @for (_, _, name, _, key) in SECTIONS {
+                @for (_, _, name, _, key) in SECTIONS.iter().filter(|(section, ..)| view.offers(*section)) {
                     div { dt { kbd { "g" } " " kbd { (key) } } dd { (name) } }
                 }
                 @for (key, what) in keys { div { dt { kbd { (key) } } dd { (what) } } }

@@ -8,15 +8,19 @@ use super::super::error::Error;
 use super::super::state::ApiState;
 use super::super::workflow::{NOT_FOUND, resolve};
 use super::element::{Action, empty, field, pill, short, when, when_known};
-use super::task_list;
 use super::view::{Section, View};
+use super::{limit, task_list};
+use crate::domain::workflow::UnknownPolicy;
 use crate::store::brief::WorkflowBrief;
 use crate::store::schedule::{ScheduleFilter, ScheduleRecord};
 use crate::store::task_filter::TaskFilter;
+use crate::store::workflow_change::WorkflowDraft;
 
 const WORKFLOWS_SHOWN: i64 = 500;
 const SCHEDULES_SHOWN: i64 = 50;
 const TASKS_SHOWN: usize = 10;
+/// How a workflow is called that has no policy of its own.
+const AS_ITS_SOURCE: &str = "as its source";
 
 /// `GET /dashboard/workflows`.
 pub(super) async fn list(state: Data<ApiState>, view: View) -> Result<HttpResponse, Error> {
@@ -67,6 +71,7 @@ fn row(view: &View, workflow: &WorkflowBrief) -> Markup {
 pub(super) async fn page(state: Data<ApiState>, id: Path<String>, view: View) -> Result<HttpResponse, Error> {
     let id = resolve(&state, &id).await?;
     let workflow = state.store.workflow_brief(id).await?.ok_or(NOT_FOUND)?;
+    let settings = state.store.workflow_settings(id).await?.ok_or(NOT_FOUND)?;
     let filter = ScheduleFilter { workflow_id: Some(id), ..ScheduleFilter::default() };
     let (schedules, _) = state.store.schedules(filter, 0, SCHEDULES_SHOWN).await?;
     let filter = TaskFilter { workflow_id: Some(id), ..TaskFilter::default() };
@@ -89,6 +94,8 @@ pub(super) async fn page(state: Data<ApiState>, id: Path<String>, view: View) ->
                     div { dt { "Source" } dd { a href={ "/dashboard/sources/" (source) } { (name) } } }
                 }
                 div { dt { "Synced" } dd { (when_known(view.now, workflow.updated_at)) } }
+                div { dt { (limit::POLICY_LABEL) } dd { (settings.unknown_policy.map_or(AS_ITS_SOURCE, UnknownPolicy::as_str)) } }
+                (limit::facts(settings.limits))
             }
         }
         div.columns { (run_card(&view, &key)) (schedule_card(&view, &key, &schedules)) }
@@ -98,6 +105,7 @@ pub(super) async fn page(state: Data<ApiState>, id: Path<String>, view: View) ->
                 p { a href={ "/dashboard/tasks?workflow_id=" (key) } { "All its tasks" } }
             }
         }
+        @if view.may("PATCH", "/api/v1/workflows/{id}") { section { h2 { "Change it" } (settings_form(&key, settings)) } }
     };
     Ok(view.page(Section::Workflows, &workflow.name, body))
 }
@@ -113,6 +121,19 @@ fn run_card(view: &View, id: &str) -> Markup {
                     button.primary type="submit" { "Run" }
                 }
             } @else { p.muted { "Running it takes an API key of the scope run." } }
+        }
+    }
+}
+
+fn settings_form(id: &str, settings: WorkflowDraft) -> Markup {
+    html! {
+        form.card data-method="PATCH" data-path={ "/api/v1/workflows/" (id) } data-then="/dashboard/workflows/{id}" {
+            div.row {
+                (limit::fields(settings.limits))
+                (limit::policy(settings.unknown_policy, Some(AS_ITS_SOURCE)))
+            }
+            p.error role="alert" data-rest {}
+            button.primary type="submit" { "Save" }
         }
     }
 }

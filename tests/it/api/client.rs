@@ -9,6 +9,7 @@ use automagik_spark::dispatch::events::EventOptions;
 use automagik_spark::dispatch::health::Phase;
 use automagik_spark::dispatch::traces::Traces;
 use automagik_spark::dispatch::{Dispatch, DispatchOptions};
+use automagik_spark::domain::circuit::CircuitOptions;
 use automagik_spark::domain::ids::NodeId;
 use automagik_spark::domain::retry::RetryOptions;
 use automagik_spark::domain::source::Secret;
@@ -101,7 +102,12 @@ impl TestApi {
         };
         let mailbox = Mailbox::open(mailbox, runtime.clone()).unwrap();
         let limits = DispatchOptions {
-            circuit: Default::default(),
+            circuit: CircuitOptions {
+                max_failures: 5,
+                wait: Duration::from_secs(5),
+                max_wait: Duration::from_secs(300),
+                max_retry_after: Duration::from_secs(3600),
+            },
             submits_waiting: 1000,
             backlog: BacklogLimits { pending: 0, pending_per_queue: 0, waiting_bytes: 64 << 20 },
             max_batch: 100,

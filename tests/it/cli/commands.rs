@@ -256,12 +256,14 @@ fn a_source_of_type_http_names_its_adapter() {
     let mut http = source();
     (http["source_type"], http["adapter"]) = (json!("http"), json!("n8n"));
     script.on("POST /api/v1/sources", 201, &http);
-    let add = ["sources", "add", "-t", "http", "-a", "n8n", "-u", "http://flow:7860"];
+    let url = "http://flow:7860";
+    let add = ["sources", "add", "-t", "http", "-a", "n8n", "-u", url, "--unknown-policy", "fail"];
     assert!(ask(&script, &add).ok().stdout.contains("http (n8n)"));
-    assert_eq!(script.asked()[0].body, json!({"source_type": "http", "adapter": "n8n", "url": "http://flow:7860"}));
+    let asked = json!({"source_type": "http", "adapter": "n8n", "url": url, "unknown_policy": "fail"});
+    assert_eq!(script.asked()[0].body, asked);
     script.on(&format!("PATCH /api/v1/sources/{SOURCE}"), 200, &http);
-    ask(&script, &["sources", "update", SOURCE, "--adapter", "rest"]).ok();
-    assert_eq!(script.asked()[1].body, json!({"adapter": "rest"}));
+    ask(&script, &["sources", "update", SOURCE, "--adapter", "rest", "--unknown-policy", "fail"]).ok();
+    assert_eq!(script.asked()[1].body, json!({"adapter": "rest", "unknown_policy": "fail"}));
     let adapters = json!({"items": [{"name": "n8n", "description": "Workflows of n8n", "file": "built in"}]});
     script.on("GET /api/v1/adapters", 200, &adapters);
     assert_snapshot!(ask(&script, &["sources", "adapters"]).ok().stdout, @r"

@@ -33,6 +33,7 @@ async fn every_page_in_both_themes() {
         ("workflow", format!("/dashboard/workflows/{workflow}")),
         ("sources", "/dashboard/sources".to_owned()),
         ("source", format!("/dashboard/sources/{source}")),
+        ("audit", "/dashboard/audit".to_owned()),
     ];
     let url = node.url().to_owned();
     tokio::task::spawn_blocking(move || {

@@ -1,11 +1,15 @@
-//! SIGHUP takes over what the configuration says of the pools, and nothing of a configuration that can't be used.
+//! SIGHUP takes over what the configuration says of pools and circuits, and nothing of a configuration that can't be used.
 
 use std::time::Duration;
 
+use automagik_spark::domain::clock::now;
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{assert_no_attempt_was_lost, started_by_file, write_configuration};
+use crate::harness::node::SOON;
 use crate::harness::stage::Stage;
+use crate::harness::until;
 use crate::lifecycle::{alone, among_others};
 
 fn pool(rest: &str) -> String {
@@ -75,4 +79,35 @@ async fn a_reload_brings_back_the_configured_size_and_changes_limits_of_what_sta
     assert!(failed["error"].as_str().is_some_and(|error| error.contains("0.5")), "{failed}");
     node.reload(DONE).await;
     assert!(node.log().contains("threads 3 -> 2"), "{}", node.log());
+}
+
+#[tokio::test]
+async fn when_a_source_is_left_alone_can_be_configured_and_is_taken_over() {
+    let _machine = among_others().await;
+    let stage = Stage::new(Duration::ZERO).await;
+    let after = |failures| format!("[sources]\ncircuit_max_failures = {failures}\ncircuit_wait_s = 200\n");
+    write_configuration(&stage, &after(2));
+    let node = started_by_file(&stage).await;
+    let workflow = node.workflow(&stage).await;
+    let source = async || node.get("/api/v1/sources").await["items"][0].clone();
+    let fail_until = async |failures: u64| {
+        let task = node.run(&workflow, &json!({"input_data": "status:502", "max_retries": 0})).await;
+        node.until_task_is(&task, "failed").await;
+        until("it is noted", SOON, async || {
+            let source = source().await;
+            (source["circuit"]["failures"] == failures).then_some(source)
+        })
+        .await
+    };
+    assert_eq!(fail_until(1).await["circuit"]["state"], "closed");
+    let open = fail_until(2).await;
+    assert_eq!(open["circuit"]["state"], "open");
+    let until_then: DateTime<Utc> = open["circuit"]["until"].as_str().expect("a time").parse().expect("RFC 3339");
+    assert!((150..=200).contains(&(until_then - now()).num_seconds()), "{open}");
+    // Called again, and from now on one failure is enough.
+    let resume = format!("/api/v1/sources/{}/resume", open["id"].as_str().expect("an id"));
+    node.post(&resume, &json!({})).await;
+    write_configuration(&stage, &after(1));
+    node.reload(DONE).await;
+    assert_eq!(fail_until(1).await["circuit"]["state"], "open");
 }

@@ -44,12 +44,24 @@ async function call(method, path, body) {
 
 const here = () => location.pathname + location.search;
 
-// The fields of a form as the body of a request; an empty field that need not be filled is left out, in a change null.
+// The fields of a form as the body of a request; an empty field that need not be filled is left out. Of a change only
+// what differs is sent: what others changed meanwhile stays, and a source is not asked again because of its limits.
 function bodyOf(form) {
+  const isChange = form.dataset.method === "PATCH";
   const body = {};
   for (const field of $$("[name]", form)) {
+    if (isChange && !differs(field)) continue;
     const text = field.value;
     switch (field.dataset.as) {
+      case "boolean":
+        body[field.name] = field.checked;
+        break;
+      case "text":
+        body[field.name] = text;
+        break;
+      case "text-or-null":
+        body[field.name] = text === "" ? null : text;
+        break;
       case "number":
         if (text !== "") body[field.name] = Number(text);
         break;
@@ -57,13 +69,20 @@ function bodyOf(form) {
         body[field.name] = text === "" ? null : Number(text);
         break;
       case "input":
-        body[field.name] = text === "" && form.dataset.method === "PATCH" ? null : inputOf(text);
+        body[field.name] = text === "" && isChange ? null : inputOf(text);
         break;
       default:
         if (text !== "") body[field.name] = text;
     }
   }
   return body;
+}
+
+// Whether a field holds something else than the page came with.
+function differs(field) {
+  if (field.type === "checkbox") return field.checked !== field.defaultChecked;
+  if (field.options) return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
+  return field.value !== field.defaultValue;
 }
 
 // A JSON object is sent as one, everything else as the text it is.
@@ -102,9 +121,14 @@ function showProblems(form, detail) {
 async function send(form) {
   const { method, path, body, confirm, then } = form.dataset;
   if (confirm && !(await ask(confirm))) return;
+  const isButton = form.classList.contains("action");
+  const sent = body ? JSON.parse(body) : isButton ? undefined : bodyOf(form);
+  if (!isButton && method === "PATCH" && Object.keys(sent).length === 0) {
+    showProblems(form, []);
+    return toast("Nothing was changed.");
+  }
   const buttons = $$("button", form);
   buttons.forEach((button) => (button.disabled = true));
-  const sent = body ? JSON.parse(body) : form.classList.contains("action") ? undefined : bodyOf(form);
   const answer = await call(method, path, sent);
   buttons.forEach((button) => (button.disabled = false));
   if (!answer.ok) return showProblems(form, answer.detail);
@@ -173,6 +197,7 @@ async function refresh(now = false) {
     // The next event or the next round tries again.
   } finally {
     fetching = false;
+    if (stale) refreshSoon();
   }
 }
 
