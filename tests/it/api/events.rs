@@ -78,7 +78,8 @@ async fn a_task_is_told_state_by_state_and_whole_at_its_end() {
     let attempt = claim(&api, &task).await.claimed.attempt;
     let told = watching.next().await.expect("goes on");
     assert_eq!((told.what(), &told.data["attempt"]), ("running", &json!(1)));
-    let failure = Failure::transient("source_http_503", "busy ".repeat(100));
+    // Of one that told of the source (503) the task would be in flight until that is noted, and could not be claimed.
+    let failure = Failure::transient("source_http_500", "busy ".repeat(100));
     api.dispatch.record(attempt, Outcome::Failed(failure));
     let told = watching.next().await.expect("goes on");
     assert_eq!(told.what(), "retrying");
