@@ -144,9 +144,7 @@ impl Keyring {
 
     /// From now on a session does not count on this node. It would have lasted until then.
     pub(super) fn session_was_ended(&self, id: SessionId, ends_at: DateTime<Utc>) {
-        self.shared.state.send_modify(|state| {
-            state.ended_here.insert(id, ends_at);
-        });
+        self.shared.state.send_modify(|state| state.end(id, ends_at));
     }
 
     /// From now on a key does not open this node.

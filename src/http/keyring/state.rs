@@ -38,7 +38,7 @@ pub(super) struct State {
     ended: HashSet<SessionId>,
     /// Those that were ended on this node and that no read has found yet, with the time when they would have been over.
     /// What is read is added to them, so a logout makes no read worthless.
-    pub(super) ended_here: HashMap<SessionId, DateTime<Utc>>,
+    ended_here: HashMap<SessionId, DateTime<Utc>>,
     /// Rises with every change of keys that this node made: what was read before it does not count.
     pub(super) epoch: u64,
 }
@@ -98,6 +98,11 @@ impl State {
         self.any = any;
         self.read_at = Some(began_at);
         true
+    }
+
+    /// Ends a session that would have lasted until then. No change of keys: a read that is under way goes on to count.
+    pub(super) fn end(&mut self, id: SessionId, ends_at: DateTime<Utc>) {
+        self.ended_here.insert(id, ends_at);
     }
 
     /// Takes a key out.
@@ -167,13 +172,13 @@ mod tests {
         assert_eq!(state.has_ended(id, now), None, "nothing was read");
         assert!(state.take(live(Vec::new(), true), now, 0));
         assert_eq!(state.has_ended(id, now), Some(false));
-        state.ended_here.insert(id, clock::now() + TimeDelta::hours(1));
+        state.end(id, clock::now() + TimeDelta::hours(1));
         assert!(state.take(live(vec![key(1, None)], true), now, 0), "a read that began before counts");
         assert_eq!((state.has_ended(id, now), state.keys.len()), (Some(true), 1), "and does not bring it back");
         let found = LiveKeys { ended_sessions: HashSet::from([id]), ..live(Vec::new(), true) };
         assert!(state.take(found, now, 0) && state.ended_here.is_empty());
         assert_eq!(state.has_ended(id, now), Some(true));
-        state.ended_here.insert(id, clock::now() - TimeDelta::seconds(1));
+        state.end(id, clock::now() - TimeDelta::seconds(1));
         assert!(state.take(live(Vec::new(), true), now, 0));
         assert_eq!(state.has_ended(id, now), Some(false), "its time is over, and it is forgotten");
         assert_eq!(state.has_ended(id, now + OUTAGE + Duration::from_millis(1)), None, "that was read too long ago");
@@ -190,7 +195,7 @@ mod tests {
         for (key, session) in [(Some(id), None), (None, Some(session))] {
             assert!(!state.is_gone(key, session, now) && state.is_gone(key, session, later));
         }
-        state.ended_here.insert(session.id, later);
+        state.end(session.id, later);
         assert!(state.is_gone(None, Some(session), now) && !state.is_gone(Some(id), None, now));
         state.take(live(vec![key(2, None)], true), Instant::now(), 0);
         assert!(state.is_gone(Some(id), None, now));
