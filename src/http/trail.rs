@@ -112,7 +112,7 @@ fn plain(id: &str) -> String {
 #[derive(Clone)]
 enum End {
     /// It says how the change ended.
-    Known(AuditRecord),
+    Known(Box<AuditRecord>),
     /// Nothing was changed, and the row goes.
     Refused(Uuid),
 }
@@ -129,12 +129,12 @@ impl End {
         let answer = if status.is_success() { answer } else { counts.as_deref().unwrap_or_default().as_bytes() };
         let summary = summary_of(request, answer);
         let changed = request.extensions().get::<Changed>().map(|changed| changed.0.clone());
-        Self::Known(AuditRecord {
+        Self::Known(Box::new(AuditRecord {
             entity_id: changed.or(summary.id).map(|id| plain(&id)).or(row.entity_id),
             summary: summary.text,
             status: Some(i16::try_from(status.as_u16()).unwrap_or(i16::MAX)),
             ..row
-        })
+        }))
     }
 
     fn id(&self) -> Uuid {
@@ -146,7 +146,7 @@ impl End {
 
     async fn write(self, store: &Store) -> Result<(), store::Error> {
         match self {
-            Self::Known(row) => store.put_audit(row).await,
+            Self::Known(row) => store.put_audit(*row).await,
             Self::Refused(id) => store.remove_audit(id).await,
         }
     }
