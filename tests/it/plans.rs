@@ -243,6 +243,7 @@ async fn retention_does_not_walk_past_what_is_kept_again_and_again() {
         next.up_to > first.up_to && (first.count, next.count) == (BATCH.into(), BATCH.into()),
         "{first:?} {next:?}"
     );
+    println!("{}", scene.report);
     // It has to find where to begin.
     assert_eq!(scene.too_much, ["the first batch"], "{}", scene.report);
 }
