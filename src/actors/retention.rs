@@ -49,12 +49,14 @@ pub async fn run(options: RetentionOptions, dispatch: Dispatch, stop: Cancellati
 /// Deletes all that is old enough. Returns how much.
 async fn delete(old: Old, age: Duration, dispatch: &Dispatch, stop: &CancellationToken) -> Result<u64, store::Error> {
     let before = clock::now() - age;
-    let mut total = 0;
+    let (mut total, mut from) = (0, None);
     loop {
-        let deleted = dispatch.store().delete_old(old, before, BATCH.cast_signed()).await?;
-        dispatch.stats().deleted.add(old.as_str(), deleted);
-        total += deleted;
-        if deleted < BATCH {
+        let deleted = dispatch.store().delete_old(old, before, from, BATCH.cast_signed()).await?;
+        dispatch.stats().deleted.add(old.as_str(), deleted.count);
+        total += deleted.count;
+        // What somebody held and was passed over is deleted in the next minute.
+        from = deleted.up_to;
+        if deleted.count < BATCH {
             return Ok(total);
         }
         tokio::select! {

@@ -11,8 +11,10 @@ use automagik_spark::domain::source::Secret;
 use automagik_spark::domain::task::{PendingTask, TaskStatus};
 use automagik_spark::domain::task_log::LogLevel;
 use automagik_spark::store::admit::Admitted;
+use automagik_spark::store::retention::{Deleted, Old};
 use automagik_spark::store::task_bulk::Seen;
 use automagik_spark::store::{Store, Vault};
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::harness::servers::{TestServers, pool_options};
@@ -101,6 +103,11 @@ impl Scene {
             self.too_much.push(what);
         }
         done
+    }
+
+    fn judge(&self) {
+        println!("{}", self.report);
+        assert!(self.too_much.is_empty(), "more than {MOST_EACH} rows a task: {:?}\n{}", self.too_much, self.report);
     }
 
     async fn run(&self, sql: &str) {
@@ -214,6 +221,29 @@ async fn a_change_of_many_tasks_reads_little_more_than_those() {
         )
         .await;
 
+    scene.judge();
+}
+
+/// Failed tasks that are kept for ever, older than the completed ones that are deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_does_not_walk_past_what_is_kept_again_and_again() {
+    let mut scene = Scene::new().await;
+    let older = "UPDATE tasks SET created_at = now() - interval '9 d' WHERE status = 'failed';
+                 UPDATE tasks SET created_at = now() - interval '8 d' + random() * interval '1 h',
+                        finished_at = now() - interval '8 d'
+                  WHERE id IN (SELECT id FROM tasks WHERE status = 'completed' LIMIT 2000)";
+    scene.run(older).await;
+    let (old, before) = (Old::Tasks(TaskStatus::Completed), clock::now() - TimeDelta::days(7));
+    let delete = async |store: Store, from| store.delete_old(old, before, from, BATCH.into()).await.expect("deleted");
+    let count = |deleted: &Deleted| usize::try_from(deleted.count).expect("a count");
+
+    let first = scene.measure("the first batch", count, async |store: Store| delete(store, None).await).await;
+    let next = scene.measure("the next batch", count, async |store: Store| delete(store, first.up_to).await).await;
+    assert!(
+        next.up_to > first.up_to && (first.count, next.count) == (BATCH.into(), BATCH.into()),
+        "{first:?} {next:?}"
+    );
     println!("{}", scene.report);
-    assert!(scene.too_much.is_empty(), "more than {MOST_EACH} rows a task: {:?}\n{}", scene.too_much, scene.report);
+    // It has to find where to begin.
+    assert_eq!(scene.too_much, ["the first batch"], "{}", scene.report);
 }

@@ -36,10 +36,10 @@ async fn only_what_ended_long_ago_is_deleted_with_its_history() {
     .await;
     api.execute("INSERT INTO task_logs (id, task_id, level, message) SELECT id, id, 'info', 'a line' FROM tasks").await;
     let (store, week_ago) = (api.dispatch.store(), clock::now() - TimeDelta::days(7));
-    assert_eq!(store.delete_old(Old::Tasks(TaskStatus::Completed), week_ago, 100).await.unwrap(), 1);
+    assert_eq!(store.delete_old(Old::Tasks(TaskStatus::Completed), week_ago, None, 100).await.unwrap().count, 1);
     assert_eq!(api.count("tasks WHERE status = 'failed'").await, 1, "its age is another key's");
-    assert_eq!(store.delete_old(Old::Tasks(TaskStatus::Cancelled), week_ago, 100).await.unwrap(), 0);
-    assert_eq!(store.delete_old(Old::Tasks(TaskStatus::Failed), week_ago, 100).await.unwrap(), 1);
+    assert_eq!(store.delete_old(Old::Tasks(TaskStatus::Cancelled), week_ago, None, 100).await.unwrap().count, 0);
+    assert_eq!(store.delete_old(Old::Tasks(TaskStatus::Failed), week_ago, None, 100).await.unwrap().count, 1);
     for table in ["tasks", "task_attempts", "task_logs"] {
         assert_eq!(api.count(table).await, 3, "{table}");
     }
@@ -49,6 +49,6 @@ async fn only_what_ended_long_ago_is_deleted_with_its_history() {
          ('old', gen_random_uuid(), now() - interval '9 days'), ('new', gen_random_uuid(), now())",
     )
     .await;
-    assert_eq!(store.delete_old(Old::IdempotencyKeys, week_ago, 100).await.unwrap(), 1);
+    assert_eq!(store.delete_old(Old::IdempotencyKeys, week_ago, None, 100).await.unwrap().count, 1);
     assert_eq!(api.count("idempotency_keys WHERE key = 'new'").await, 1);
 }

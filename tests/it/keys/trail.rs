@@ -264,7 +264,7 @@ async fn old_rows_are_deleted() {
     make(&api, "new", "read").await;
     api.execute("UPDATE audit SET at = at - interval '9 days' WHERE summary->'changed'->>'name' = 'old'").await;
     let week_ago = clock::now() - TimeDelta::days(7);
-    assert_eq!(api.dispatch.store().delete_old(Old::Audit, week_ago, 100).await.unwrap(), 1);
+    assert_eq!(api.dispatch.store().delete_old(Old::Audit, week_ago, None, 100).await.unwrap().count, 1);
     assert_eq!(api.count("audit WHERE summary->'changed'->>'name' = 'new'").await, 1);
     assert_eq!(api.count("audit").await, 1);
 }
